@@ -1,0 +1,1 @@
+"""How flows get started and watched: command line, server, worker, dispatcher."""

@@ -1,0 +1,1 @@
+"""One module per runbook section; a flow reads like the page it executes."""

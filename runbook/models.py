@@ -1,0 +1,151 @@
+"""Facts read from outside, as typed, frozen data. Field names are GitHub's own where GitHub has one."""
+
+from datetime import datetime
+from enum import StrEnum
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Frozen(BaseModel):
+    """A value: immutable, no unknown fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Step(Frozen):
+    """One step of a job."""
+
+    number: int
+    name: str
+    status: str
+    conclusion: str | None
+
+
+class Job(Frozen):
+    """One job of a run's attempt."""
+
+    id: int
+    run_id: int
+    run_attempt: int
+    name: str
+    status: str
+    conclusion: str | None
+    started_at: datetime | None
+    completed_at: datetime | None
+    html_url: str
+    steps: tuple[Step, ...]
+
+
+class WorkflowRun(Frozen):
+    """One attempt of a workflow run.
+
+    ``path`` is the workflow's file (``.github/workflows/ci-test.yml``), without the ref GitHub may append.
+    """
+
+    repository: str
+    id: int
+    run_attempt: int
+    name: str
+    display_title: str
+    path: str
+    workflow_id: int
+    event: str
+    status: str
+    conclusion: str | None
+    head_branch: str | None
+    head_sha: str
+    actor: str
+    triggering_actor: str
+    html_url: str
+    created_at: datetime
+    run_started_at: datetime
+    updated_at: datetime
+    pull_requests: tuple[int, ...]
+
+    @property
+    def workflow_file(self) -> str:
+        """The workflow's file name alone, as the runbook writes it: ``ci-test.yml``."""
+        return self.path.rsplit("/", 1)[-1]
+
+
+class ActionsCache(Frozen):
+    """One entry of the repository's Actions cache."""
+
+    id: int
+    key: str
+    ref: str
+    version: str
+    size_in_bytes: int
+    created_at: datetime
+    last_accessed_at: datetime
+
+
+class IssueComment(Frozen):
+    """One comment, with what decides whether it may count as an approval.
+
+    ``via_app`` is true where GitHub says that an app posted it on somebody's behalf
+    (``performed_via_github_app``).
+    """
+
+    id: int
+    login: str
+    user_type: str
+    via_app: bool
+    body: str
+    html_url: str
+    created_at: datetime
+    updated_at: datetime
+
+    @property
+    def edited(self) -> bool:
+        """Whether anybody changed it after it was posted."""
+        return self.updated_at != self.created_at
+
+
+class Issue(Frozen):
+    """One issue (the incident's, or an approval's)."""
+
+    number: int
+    title: str
+    body: str
+    state: str
+    labels: tuple[str, ...]
+    html_url: str
+    created_at: datetime
+
+
+class PullRequest(Frozen):
+    """One open pull request, as far as triage asks."""
+
+    number: int
+    title: str
+    author: str
+    head_sha: str
+    head_ref: str
+    base_ref: str
+    html_url: str
+
+
+class RateLimit(Frozen):
+    """What is left of one of GitHub's hourly budgets."""
+
+    resource: str
+    limit: int
+    remaining: int
+    reset_at: datetime
+
+
+class Permission(StrEnum):
+    """A person's permission on a repository, weakest first."""
+
+    NONE = "none"
+    READ = "read"
+    TRIAGE = "triage"
+    WRITE = "write"
+    MAINTAIN = "maintain"
+    ADMIN = "admin"
+
+    @property
+    def rank(self) -> int:
+        """Position from weakest (0) to strongest."""
+        return list(Permission).index(self)

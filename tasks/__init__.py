@@ -1,0 +1,1 @@
+"""One module per system touched: its reads and its effects as retriable Prefect tasks."""
