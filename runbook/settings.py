@@ -1,0 +1,183 @@
+"""What this process was told by its environment (DESIGN, "Configuration"), typed and read once.
+
+A credential is given as a variable or as a file (``GITHUB_TOKEN`` or ``GITHUB_TOKEN_FILE``); its value shows
+in no repr and is registered with the scrubber when it is loaded. Numbers and names of people are policy.
+"""
+
+import os
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from pydantic import SecretStr
+
+from runbook.errors import UsageError
+from runbook.scrub import register_secret
+
+DEFAULT_GITHUB_API_URL = "https://api.github.com"
+DEFAULT_POLICY_FILE = "runbook.toml"
+_GH_TIMEOUT_SECONDS = 10.0
+_MAX_CREDENTIAL_BYTES = 65_536
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settled environment variables.
+
+    Args:
+        policy_file: ``RUNBOOK_POLICY``, else ``runbook.toml`` in the working directory.
+        ledger_url: ``RUNBOOK_LEDGER_URL`` (it may carry a password), else a SQLite file of this user.
+        github_api_url: ``GITHUB_API_URL`` without a trailing slash.
+        prefect_api_url: ``PREFECT_API_URL``, if set.
+        github_token: ``GITHUB_TOKEN`` or the content of ``GITHUB_TOKEN_FILE``, if set.
+        approver_token: ``RUNBOOK_APPROVER_TOKEN`` or ``RUNBOOK_APPROVER_TOKEN_FILE``, if set.
+    """
+
+    policy_file: Path
+    ledger_url: SecretStr
+    github_api_url: str
+    prefect_api_url: str | None
+    github_token: SecretStr | None
+    approver_token: SecretStr | None
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] | None = None) -> "Settings":
+        """Read the settings.
+
+        Args:
+            environment: The variables; this process's own where None.
+
+        Raises:
+            UsageError: A value makes no sense, or a credential's file cannot be read.
+        """
+        values = os.environ if environment is None else environment
+        ledger_url = values.get("RUNBOOK_LEDGER_URL") or _default_ledger_url(values)
+        password = urlsplit(ledger_url).password
+        if password:
+            register_secret(password)
+        return cls(
+            policy_file=Path(values.get("RUNBOOK_POLICY") or DEFAULT_POLICY_FILE),
+            ledger_url=SecretStr(ledger_url),
+            github_api_url=_base_url(values, "GITHUB_API_URL", DEFAULT_GITHUB_API_URL),
+            prefect_api_url=values.get("PREFECT_API_URL") or None,
+            github_token=_credential(values, "GITHUB_TOKEN"),
+            approver_token=_credential(values, "RUNBOOK_APPROVER_TOKEN"),
+        )
+
+    def require_github_token(self, purpose: str) -> SecretStr:
+        """Return the product's GitHub token.
+
+        Args:
+            purpose: What it is needed for, as it continues the words "is needed to".
+
+        Raises:
+            UsageError: None was given.
+        """
+        if self.github_token is None:
+            raise UsageError(
+                f"No GitHub credential was given: one is needed to {purpose}.",
+                unchanged="Nothing was sent.",
+                next_step="set GITHUB_TOKEN, or GITHUB_TOKEN_FILE to a file that holds it.",
+            )
+        return self.github_token
+
+    def require_approver_token(self) -> SecretStr:
+        """Return the token of the person who approves: the variable's, else what ``gh auth token`` gives.
+
+        Raises:
+            UsageError: Neither gives one.
+        """
+        token = self.approver_token or _token_of_gh(self.github_api_url)
+        if token is None:
+            raise UsageError(
+                "No approver's credential was found: your own token is needed to post the approval as you.",
+                unchanged="Nothing was approved.",
+                next_step="set RUNBOOK_APPROVER_TOKEN, or sign in with `gh auth login`.",
+            )
+        return token
+
+
+def _default_ledger_url(values: Mapping[str, str]) -> str:
+    # An absolute path: a worker and a terminal with different working directories must mean the same ledger.
+    state_home = values.get("XDG_STATE_HOME") or str(
+        Path(values.get("HOME") or Path.home()) / ".local" / "state"
+    )
+    return f"sqlite:///{Path(state_home).absolute() / 'runbook' / 'ledger.sqlite3'}"
+
+
+def _base_url(values: Mapping[str, str], name: str, default: str) -> str:
+    url = (values.get(name) or default).strip().rstrip("/")
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query:
+        raise UsageError(
+            f"{name} is not the base URL of an API (http or https, a host, no user, no query).",
+            unchanged="Nothing was sent.",
+            next_step=f"set it like {default}, or unset it to use that.",
+        )
+    if parts.scheme == "http" and not _is_loopback(parts.hostname):
+        raise UsageError(
+            f"{name} is plain http on {parts.hostname}: the token would travel readable.",
+            unchanged="Nothing was sent.",
+            next_step="use https; plain http is for loopback only.",
+        )
+    return url
+
+
+def _is_loopback(host: str) -> bool:
+    return host in ("localhost", "::1") or host.startswith("127.")
+
+
+def _credential(values: Mapping[str, str], name: str) -> SecretStr | None:
+    value, path = values.get(name), values.get(f"{name}_FILE")
+    if value and path:
+        raise UsageError(
+            f"{name} and {name}_FILE are both set, and may disagree.", next_step="unset one of them."
+        )
+    if path:
+        value = _read_credential(name, Path(path))
+    value = (value or "").strip()
+    if not value:
+        return None
+    register_secret(value)
+    if not value.isprintable() or " " in value:
+        raise UsageError(
+            f"{name} holds blanks or control characters, which no token has.",
+            unchanged="Nothing was sent.",
+            next_step="copy the token again, without quotes or line breaks inside.",
+        )
+    return SecretStr(value)
+
+
+def _read_credential(name: str, path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return file.read(_MAX_CREDENTIAL_BYTES).decode("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise UsageError(
+            f"{name}_FILE names {path}, which cannot be read: {reason}.",
+            next_step="check the path and that this user may read it.",
+        ) from error
+
+
+def _token_of_gh(api_url: str) -> SecretStr | None:
+    # gh keeps tokens by host name and knows github.com's API by that name.
+    host = urlsplit(api_url).hostname or ""
+    host = "github.com" if host == "api.github.com" else host
+    try:
+        answer = subprocess.run(  # noqa: S603 - an argument list; the host comes from a checked base URL
+            ["gh", "auth", "token", "--hostname", host],  # noqa: S607 - the user's own gh, wherever it is
+            capture_output=True,
+            text=True,
+            timeout=_GH_TIMEOUT_SECONDS,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None  # no gh, or one that hangs: the caller says what else would do
+    token = answer.stdout.strip()
+    if answer.returncode != 0 or not token:
+        return None
+    register_secret(token)
+    return SecretStr(token)

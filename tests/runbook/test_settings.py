@@ -1,0 +1,95 @@
+"""Rules of the settings: typed, from variable or file, and never showing a credential."""
+
+from pathlib import Path
+
+import pytest
+
+from runbook.errors import UsageError
+from runbook.scrub import scrub
+from runbook.settings import Settings
+
+CANARY = "canary-token-0123456789"
+
+
+def test_unset_variables_give_the_documented_defaults() -> None:
+    settings = Settings.from_environment({"HOME": "/home/ann"})
+    assert settings.github_api_url == "https://api.github.com"
+    assert settings.policy_file == Path("runbook.toml")
+    assert settings.prefect_api_url is None
+    assert settings.github_token is None
+    assert settings.ledger_url.get_secret_value() == "sqlite:////home/ann/.local/state/runbook/ledger.sqlite3"
+
+
+def test_variables_are_taken_and_the_base_url_loses_its_slash() -> None:
+    settings = Settings.from_environment(
+        {
+            "RUNBOOK_POLICY": "p.toml",
+            "RUNBOOK_LEDGER_URL": "sqlite:///x.db",
+            "GITHUB_API_URL": "http://127.0.0.1:8080/",
+            "PREFECT_API_URL": "http://127.0.0.1:4200/api",
+        }
+    )
+    assert settings.policy_file == Path("p.toml")
+    assert settings.ledger_url.get_secret_value() == "sqlite:///x.db"
+    assert settings.github_api_url == "http://127.0.0.1:8080"
+    assert settings.prefect_api_url == "http://127.0.0.1:4200/api"
+
+
+@pytest.mark.parametrize("by_file", [False, True])
+def test_a_credential_shows_in_no_repr_and_the_scrubber_knows_it(tmp_path: Path, by_file: bool) -> None:
+    file = tmp_path / "token"
+    file.write_text(CANARY + "\n")
+    environment = {"GITHUB_TOKEN_FILE": str(file)} if by_file else {"GITHUB_TOKEN": CANARY}
+    settings = Settings.from_environment(environment)
+    assert settings.require_github_token("read runs").get_secret_value() == CANARY
+    assert CANARY not in repr(settings)
+    assert CANARY not in str(settings.github_token)
+    assert CANARY not in scrub(f"log {CANARY}")
+
+
+def test_a_ledger_password_is_registered_and_hidden() -> None:
+    settings = Settings.from_environment({"RUNBOOK_LEDGER_URL": "postgresql://u:canary-pass@h/db"})
+    assert "canary-pass" not in repr(settings)
+    assert "canary-pass" not in scrub("could not connect as u with canary-pass")
+
+
+@pytest.mark.parametrize(
+    ("environment", "said"),
+    [
+        ({"GITHUB_TOKEN": "a", "GITHUB_TOKEN_FILE": "b"}, "both set"),
+        ({"GITHUB_TOKEN_FILE": "/nonexistent/token"}, "GITHUB_TOKEN_FILE names /nonexistent/token"),
+        ({"GITHUB_TOKEN": CANARY + "\nmore"}, "control characters"),
+        ({"GITHUB_API_URL": "api.github.com"}, "GITHUB_API_URL is not the base URL"),
+        ({"GITHUB_API_URL": "https://u:p@host"}, "GITHUB_API_URL is not the base URL"),
+        ({"GITHUB_API_URL": "http://ghe.example"}, "plain http on ghe.example"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused_by_name(environment: dict[str, str], said: str) -> None:
+    with pytest.raises(UsageError, match=said) as refusal:
+        Settings.from_environment(environment)
+    assert CANARY not in str(refusal.value)
+
+
+def test_a_missing_token_is_named_with_its_purpose() -> None:
+    with pytest.raises(UsageError, match=r"needed to read the run\..*set GITHUB_TOKEN, or GITHUB_TOKEN_FILE"):
+        Settings.from_environment({}).require_github_token("read the run")
+
+
+def test_the_approver_token_falls_back_to_gh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "gh"
+    program.write_text(
+        '#!/bin/sh\n[ "$*" = "auth token --hostname github.com" ] && echo gh-gave-this-token\n'
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    assert Settings.from_environment({}).require_approver_token().get_secret_value() == "gh-gave-this-token"
+    own = Settings.from_environment({"RUNBOOK_APPROVER_TOKEN": CANARY})
+    assert own.require_approver_token().get_secret_value() == CANARY
+
+
+def test_without_any_approver_token_the_error_says_what_would_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(UsageError, match=r"RUNBOOK_APPROVER_TOKEN, or sign in with `gh auth login`"):
+        Settings.from_environment({}).require_approver_token()
