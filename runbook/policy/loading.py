@@ -101,7 +101,7 @@ def _refusal(path: Path, problems: list[Problem]) -> PolicyError:
 
 
 def _problems(details: list[ErrorDetails]) -> list[Problem]:
-    """Word pydantic's errors, leaving out those that only follow from another one deeper in the same table."""
+    """Word pydantic's errors, leaving out those that only follow from a deeper one in the same table."""
     return [
         _problem(entry)
         for entry in details
