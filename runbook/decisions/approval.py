@@ -1,0 +1,217 @@
+"""Who has approved a plan: a pure function of comments, permissions and the rule in force (R2)."""
+
+import re
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from enum import StrEnum
+
+from runbook.models import Frozen, IssueComment, Permission
+from runbook.policy.approvals import ApprovalRule
+
+MINIMUM_DIGEST_DIGITS = 16
+"""Fewer digits of a digest could be forged by trying plans until one collides."""
+
+# The first line that is not blank, and nothing but the command: a quotation or a code block never counts.
+_COMMAND = re.compile(r"\s*/(approve|reject)[ \t]+([0-9a-fA-F]{16,64})(?:[ \t]+([^\n]*?))?[ \t\r]*(?:\n|\Z)")
+
+
+class Verdict(StrEnum):
+    """What the gate decides."""
+
+    APPROVED = "approved"
+    WAITING = "waiting"
+    REJECTED = "rejected"
+    EXPIRED = "expired"
+    VOID = "void"
+    """The world has moved on, or what was shown was changed: a new plan must ask anew."""
+
+
+class Ignored(StrEnum):
+    """Why a comment that reads like a decision does not count."""
+
+    OTHER_PLAN = "it names another digest"
+    AMBIGUOUS = "its digits fit more than one waiting plan"
+    OLDER = "it is older than the plan"
+    EDITED = "it was edited"
+    BY_APP = "an app made it"
+    BY_PRODUCT = "the product's own account never counts"
+    BY_REQUESTER = "whoever asked for the plan cannot approve it"
+    NOT_AN_APPROVER = "the policy does not name its author as an approver"
+    NO_PERMISSION = "its author's permission on the repository is too low"
+    LATE = "it came after the plan had expired"
+    USED = "it was used for another plan"
+
+
+class Command(Frozen):
+    """A decision as it was written."""
+
+    approve: bool
+    digits: str
+    reason: str
+
+
+class Decision(Frozen):
+    """A decision that counts.
+
+    ``login`` is None for an unnamed resume, which a policy may let count.
+    """
+
+    login: str | None
+    comment_id: int | None
+    reason: str = ""
+    url: str = ""
+
+
+class IgnoredComment(Frozen):
+    """A decision that does not count, and why."""
+
+    login: str
+    comment_id: int
+    why: Ignored
+
+
+class PlanFacts(Frozen):
+    """What the gate knows of the plan.
+
+    Args:
+        digest: Its digest.
+        other_digests: The digests of every other waiting plan.
+        comment_id: The product's comment that showed the plan; decisions must come after it.
+        expires_at: When it stops being approvable.
+        requester: Who asked for it; None where nobody can tell.
+        unnamed: Nobody can name the requester: one approver more is needed.
+        resumed: A person (or program) resumed the run in Prefect since it was last asked about.
+    """
+
+    digest: str
+    other_digests: tuple[str, ...]
+    comment_id: int
+    expires_at: datetime
+    requester: str | None
+    unnamed: bool
+    resumed: bool
+
+
+class GateDecision(Frozen):
+    """The verdict, with everything it rests on."""
+
+    verdict: Verdict
+    reason: str
+    needed: int
+    counted: tuple[Decision, ...] = ()
+    rejected_by: Decision | None = None
+    ignored: tuple[IgnoredComment, ...] = ()
+
+
+def parse_command(body: str) -> Command | None:
+    """Return the decision that a comment makes, if its first written line is one."""
+    match = _COMMAND.match(body)
+    if match is None:
+        return None
+    verb, digits, reason = match.groups()
+    return Command(approve=verb == "approve", digits=digits.lower(), reason=(reason or "").strip())
+
+
+def decide_approval(
+    plan: PlanFacts,
+    *,
+    rule: ApprovalRule,
+    comments: Sequence[IssueComment],
+    permissions: Mapping[str, Permission],
+    used: frozenset[int],
+    product_logins: frozenset[str],
+    now: datetime,
+) -> GateDecision:
+    """Decide whether a plan may be applied.
+
+    Args:
+        plan: The plan's facts.
+        rule: The rule in force now, not when the plan was made.
+        comments: Every comment of its issue, in order, the plan's own among them.
+        permissions: What each author of a decision may do on the repository now, by lower-case login.
+        used: Comments that already counted for other plans.
+        product_logins: The accounts the product acts as, lower case.
+        now: The time.
+    """
+    needed = rule.quorum + (1 if plan.unnamed and rule.quorum else 0)
+    if _shown_plan_was_edited(plan, comments):
+        return GateDecision(
+            verdict=Verdict.VOID, reason="the comment that shows the plan was edited", needed=needed
+        )
+    counted: dict[str, Decision] = {}
+    ignored: list[IgnoredComment] = []
+    rejection: Decision | None = None
+    for comment in comments:
+        command = parse_command(comment.body)
+        if command is None:
+            continue
+        why = _why_ignored(plan, command, comment, rule, permissions, used, product_logins)
+        if why is not None:
+            ignored.append(IgnoredComment(login=comment.login, comment_id=comment.id, why=why))
+            continue
+        decision = Decision(
+            login=comment.login, comment_id=comment.id, reason=command.reason, url=comment.html_url
+        )
+        if command.approve:
+            counted.setdefault(comment.login.casefold(), decision)
+        elif rejection is None:
+            rejection = decision
+    approvals = tuple(counted.values())
+    if plan.resumed and rule.prefect_resume_counts:
+        approvals += (Decision(login=None, comment_id=None, reason="unnamed resume in Prefect"),)
+    verdict, reason = _verdict(plan, needed, approvals, rejection, now)
+    return GateDecision(
+        verdict=verdict,
+        reason=reason,
+        needed=needed,
+        counted=approvals,
+        rejected_by=rejection,
+        ignored=tuple(ignored),
+    )
+
+
+def _verdict(
+    plan: PlanFacts, needed: int, approvals: tuple[Decision, ...], rejection: Decision | None, now: datetime
+) -> tuple[Verdict, str]:
+    if rejection is not None:
+        return Verdict.REJECTED, f"rejected by {rejection.login}: {rejection.reason or 'no reason given'}"
+    if now >= plan.expires_at:
+        return Verdict.EXPIRED, f"not approved before {plan.expires_at.isoformat(timespec='seconds')}"
+    if len(approvals) >= needed:
+        names = ", ".join(decision.login or "unnamed" for decision in approvals)
+        return Verdict.APPROVED, f"approved by {names}" if names else "the policy asks for nobody"
+    return Verdict.WAITING, f"{len(approvals)} of {needed} approvals"
+
+
+def _shown_plan_was_edited(plan: PlanFacts, comments: Sequence[IssueComment]) -> bool:
+    return any(comment.id == plan.comment_id and comment.edited for comment in comments)
+
+
+def _why_ignored(
+    plan: PlanFacts,
+    command: Command,
+    comment: IssueComment,
+    rule: ApprovalRule,
+    permissions: Mapping[str, Permission],
+    used: frozenset[int],
+    product_logins: frozenset[str],
+) -> Ignored | None:
+    login = comment.login.casefold()
+    tests: tuple[tuple[bool, Ignored], ...] = (
+        (not plan.digest.startswith(command.digits), Ignored.OTHER_PLAN),
+        (any(other.startswith(command.digits) for other in plan.other_digests), Ignored.AMBIGUOUS),
+        (comment.id <= plan.comment_id, Ignored.OLDER),
+        (comment.edited, Ignored.EDITED),
+        (comment.via_app or comment.user_type != "User", Ignored.BY_APP),
+        (login in product_logins, Ignored.BY_PRODUCT),
+        (not rule.names(login), Ignored.NOT_AN_APPROVER),
+        (permissions.get(login, Permission.NONE).rank < rule.minimum_permission.rank, Ignored.NO_PERMISSION),
+        (comment.id in used, Ignored.USED),
+        (comment.created_at >= plan.expires_at, Ignored.LATE),
+        # A requester may reject, never approve.
+        (
+            command.approve and plan.requester is not None and login == plan.requester.casefold(),
+            Ignored.BY_REQUESTER,
+        ),
+    )
+    return next((why for applies, why in tests if applies), None)

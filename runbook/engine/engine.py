@@ -1,0 +1,229 @@
+"""The engine as procedures use it: begin, record, plan, gate, apply, verify, undo.
+
+It knows no Prefect. A caller that wants each effect to be a Prefect task hands in ``step``.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from sqlalchemy import select
+
+from runbook.engine.effects import Effect
+from runbook.engine.executions import Executions, ExecutionState
+from runbook.engine.gate import Gate
+from runbook.engine.incidents import Incidents
+from runbook.engine.journal import EffectState, Journal, JournalEntry, JournalTimings
+from runbook.engine.leases import Lease, Leases
+from runbook.engine.ledger import Ledger
+from runbook.engine.plan import PlannedEffect
+from runbook.engine.plans import Plans, PlanState, StoredPlan
+from runbook.engine.schema import EffectRow
+from runbook.errors import Denied, NeedsPerson, Permanent
+from runbook.policy.operations import Timings
+from runbook.world import World
+
+Step = Callable[[JournalEntry, Lease], JournalEntry]
+"""How one effect is applied: plainly, or as a task."""
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What a procedure's own check of the outside world found (R5)."""
+
+    passed: bool
+    reason: str
+
+
+class Ended(StrEnum):
+    """How applying a plan ended."""
+
+    DONE = "done"
+    UNDONE = "undone"
+    NEEDS_PERSON = "needs_person"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How applying a plan ended, and what stands in the world now.
+
+    Args:
+        ended: How.
+        reason: Why.
+        entries: Every effect as the journal has it.
+    """
+
+    ended: Ended
+    reason: str
+    entries: tuple[JournalEntry, ...]
+
+    @property
+    def not_undone(self) -> tuple[JournalEntry, ...]:
+        """What was changed and stays changed although the plan failed."""
+        if self.ended is Ended.DONE:
+            return ()
+        stays = {EffectState.KEPT, EffectState.CONFIRMED, EffectState.NEEDS_PERSON, EffectState.CLAIMED}
+        return tuple(entry for entry in self.entries if entry.state in stays)
+
+
+class Engine:
+    """Everything that decides and acts, over one ledger and one world.
+
+    Args:
+        ledger: The ledger.
+        world: The clients that effects act through.
+        timings: The policy's timings.
+        boundary: Handed to the journal; tests stop processes there.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        *,
+        world: World,
+        timings: Timings,
+        boundary: Callable[[str], None] = lambda name: None,
+    ) -> None:
+        self.ledger = ledger
+        self.world = world
+        self.executions = Executions(ledger, clock=world.clock)
+        self.incidents = Incidents(ledger, clock=world.clock)
+        self.plans = Plans(ledger, clock=world.clock)
+        self.leases = Leases(
+            ledger,
+            clock=world.clock,
+            lease_seconds=timings.lease_seconds,
+            poll_seconds=timings.probe_interval_seconds,
+        )
+        self.journal = Journal(
+            ledger,
+            world=world,
+            leases=self.leases,
+            timings=JournalTimings(
+                settle_seconds=timings.settle_seconds,
+                probe_interval_seconds=timings.probe_interval_seconds,
+            ),
+            boundary=boundary,
+        )
+        self.gate = Gate(ledger, world=world, plans=self.plans)
+
+    def record(self, execution_id: str, name: str, effect: Effect) -> JournalEntry:
+        """Make a record write: the product's own issue, comment or label; journaled, once per name.
+
+        Args:
+            execution_id: The execution that writes it.
+            name: Names it within the execution; the same name is written once, whatever it says later.
+            effect: The write.
+
+        Raises:
+            Transient, Permanent, Denied: It was not written; call again later.
+        """
+        key = f"{execution_id}/{name}"
+        with self.ledger.write() as session:
+            entry_id = session.scalars(select(EffectRow.id).where(EffectRow.key == key)).first()
+            if entry_id is None:
+                planned = PlannedEffect.of(effect)
+                row = EffectRow(
+                    key=key,
+                    execution_id=execution_id,
+                    position=0,
+                    kind=planned.kind,
+                    effect_class=planned.effect_class,
+                    params=planned.params,
+                    state=EffectState.PLANNED,
+                )
+                session.add(row)
+                session.flush()
+                entry_id = row.id
+        return self.journal.apply(entry_id, lease=None)
+
+    def apply(
+        self, plan: StoredPlan, *, verify: Callable[[Lease], Verification], step: Step | None = None
+    ) -> Outcome:
+        """Apply an approved plan, verify it, and undo it if that fails; re-entrant at every point.
+
+        Args:
+            plan: The plan, past its gate.
+            verify: The procedure's own check; it calls ``engine.keep`` while it waits.
+            step: How one effect is applied; the journal's ``apply`` by default.
+
+        Returns:
+            How it ended; the plan's and the execution's rows say the same.
+
+        Raises:
+            Transient: Not now; called again, it goes on where it was.
+            Fenced: Another process goes on with it.
+        """
+        lease = self.leases.acquire(plan.plan.targets, execution_id=plan.execution_id)
+        try:
+            execution = self.executions.get(plan.execution_id)
+            if execution is not None and execution.state is ExecutionState.SETTLING:
+                return self._undo(plan, lease, reason=execution.reason, state=PlanState.UNDONE)
+            try:
+                for entry in self.journal.of_plan(plan.id):
+                    self.executions.beat(plan.execution_id)
+                    (step or self._step)(entry, lease)
+                verification = verify(lease)
+            except NeedsPerson as error:
+                return self._end(plan, Ended.NEEDS_PERSON, str(error))
+            except (Permanent, Denied) as error:
+                verification = Verification(passed=False, reason=str(error))
+            if verification.passed:
+                return self._end(plan, Ended.DONE, verification.reason)
+            return self._undo(plan, lease, reason=verification.reason, state=PlanState.UNDONE)
+        finally:
+            self.leases.release(lease)
+
+    def settle(self, execution_id: str, *, state: ExecutionState, reason: str) -> Outcome | None:
+        """End an execution whose run will not go on: undo what it confirmed, last first (R4).
+
+        Args:
+            execution_id: The execution.
+            state: What it ends as where everything could be taken back.
+            reason: Why.
+
+        Returns:
+            What became of its plan; None where nothing had been applied.
+        """
+        plan = self.plans.active(execution_id)
+        if plan is None or all(e.state is EffectState.PLANNED for e in self.journal.of_plan(plan.id)):
+            if plan is not None:
+                self.plans.end(plan.id, PlanState(state), reason=reason)
+            self.executions.end(execution_id, state, reason=reason)
+            return None
+        lease = self.leases.acquire(plan.plan.targets, execution_id=execution_id)
+        try:
+            return self._undo(plan, lease, reason=reason, state=PlanState(state))
+        finally:
+            self.leases.release(lease)
+
+    def keep(self, lease: Lease) -> None:
+        """Say during a long wait that this process is alive and still holds the lease.
+
+        Raises:
+            Fenced: Another process took over.
+        """
+        self.leases.keep(lease)
+        self.executions.beat(lease.execution_id)
+
+    def _step(self, entry: JournalEntry, lease: Lease) -> JournalEntry:
+        return self.journal.apply(entry.id, lease=lease)
+
+    def _undo(self, plan: StoredPlan, lease: Lease, *, reason: str, state: PlanState) -> Outcome:
+        self.executions.settle(plan.execution_id, reason=reason)
+        undone = [
+            self.journal.undo(entry.id, lease=lease) for entry in reversed(self.journal.of_plan(plan.id))
+        ]
+        stuck = any(entry.state is EffectState.NEEDS_PERSON for entry in undone)
+        if stuck:
+            return self._end(plan, Ended.NEEDS_PERSON, reason)
+        return self._end(plan, Ended.UNDONE, reason, plan_state=state)
+
+    def _end(
+        self, plan: StoredPlan, ended: Ended, reason: str, *, plan_state: PlanState | None = None
+    ) -> Outcome:
+        state = plan_state or PlanState(ended)
+        self.plans.end(plan.id, state, reason=reason)
+        if ended is not Ended.DONE:
+            self.executions.end(plan.execution_id, ExecutionState(state), reason=reason)
+        return Outcome(ended=ended, reason=reason, entries=self.journal.of_plan(plan.id))

@@ -1,0 +1,303 @@
+"""Executions: one run of one procedure, who asked for it, and what it has claimed."""
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
+
+from runbook.clock import Clock
+from runbook.engine import audit
+from runbook.engine.canonical import digest
+from runbook.engine.journal import PRODUCT
+from runbook.engine.ledger import Ledger
+from runbook.engine.processes import process_identity
+from runbook.engine.schema import AttemptRow, ExecutionRow, OpenTargetRow, RequestRow
+
+
+class RequesterKind(StrEnum):
+    """How well it is known who asked."""
+
+    PERSON = "person"
+    """A ledger row written before the run was created names them."""
+    PRODUCT = "product"
+    """Triage, or a schedule that the policy declares."""
+    UNNAMED = "unnamed"
+    """Started in the Prefect UI or by REST: one approver more is needed."""
+
+
+class ExecutionState(StrEnum):
+    """Where an execution stands."""
+
+    RUNNING = "running"
+    WAITING = "waiting"
+    SETTLING = "settling"
+    """Its effects are being undone."""
+    DONE = "done"
+    REJECTED = "rejected"
+    EXPIRED = "expired"
+    SUPERSEDED = "superseded"
+    CANCELLED = "cancelled"
+    UNDONE = "undone"
+    NEEDS_PERSON = "needs_person"
+    ALREADY_CLAIMED = "already_claimed"
+
+
+OPEN_STATES = (ExecutionState.RUNNING, ExecutionState.WAITING, ExecutionState.SETTLING)
+
+
+@dataclass(frozen=True)
+class Execution:
+    """One run of one procedure as the ledger has it."""
+
+    id: str
+    procedure: str
+    repository: str
+    subject: str
+    requester: str | None
+    requester_kind: RequesterKind
+    state: ExecutionState
+    reason: str
+    incident_id: int | None
+    process: str
+    revivals: int
+    started_at: datetime
+    heartbeat_at: datetime
+
+    @classmethod
+    def of(cls, row: ExecutionRow) -> "Execution":
+        """Copy a row out of its session."""
+        return cls(
+            id=row.id,
+            procedure=row.procedure,
+            repository=row.repository,
+            subject=row.subject,
+            requester=row.requester,
+            requester_kind=RequesterKind(row.requester_kind),
+            state=ExecutionState(row.state),
+            reason=row.reason,
+            incident_id=row.incident_id,
+            process=row.process,
+            revivals=row.revivals,
+            started_at=row.started_at,
+            heartbeat_at=row.heartbeat_at,
+        )
+
+    @property
+    def open(self) -> bool:
+        """Whether it has not ended."""
+        return self.state in OPEN_STATES
+
+
+class Executions:
+    """Begins, finds and ends executions."""
+
+    def __init__(self, ledger: Ledger, *, clock: Clock) -> None:
+        self._ledger = ledger
+        self._clock = clock
+
+    def ask(self, *, procedure: str, request: Mapping[str, Any], requester: str) -> str:
+        """Note who asks, before the run is created.
+
+        Returns:
+            The idempotency key to create the run with. It is the only way to this row, and Prefect gives a
+            run of this flow with this key once; whoever reads it later can only repeat the very same request.
+        """
+        key = f"request:{uuid.uuid4()}"
+        with self._ledger.write() as session:
+            row = RequestRow(
+                id=key,
+                procedure=procedure,
+                request_digest=digest(request),
+                requester=requester,
+                created_at=self._clock.now(),
+            )
+            session.add(row)
+            self._audit(session, requester, "run.requested", key, {"procedure": procedure})
+        return key
+
+    def begin(
+        self,
+        execution_id: str,
+        *,
+        procedure: str,
+        repository: str,
+        subject: str,
+        request: Mapping[str, Any],
+        idempotency_key: str | None = None,
+        product: bool = False,
+    ) -> Execution:
+        """Note that this process now carries out an execution, new or resumed.
+
+        Args:
+            execution_id: The flow run's id.
+            procedure: Its procedure.
+            repository: The repository it is about.
+            subject: What it is about, for people (``run 42 of ci-test.yml``).
+            request: Its parameters, as JSON data.
+            idempotency_key: The run's; names the row that :meth:`ask` wrote.
+            product: The product itself is the requester (triage, a declared schedule).
+        """
+        now = self._clock.now()
+        with self._ledger.write() as session:
+            row = session.get(ExecutionRow, execution_id)
+            if row is None:
+                requester, kind = self._requester(
+                    session, execution_id, procedure, request, idempotency_key, product
+                )
+                row = ExecutionRow(
+                    id=execution_id,
+                    procedure=procedure,
+                    repository=repository,
+                    subject=subject,
+                    requester=requester,
+                    requester_kind=kind,
+                    state=ExecutionState.RUNNING,
+                    process=process_identity(),
+                    started_at=now,
+                    heartbeat_at=now,
+                )
+                session.add(row)
+                session.flush()
+                self._audit(
+                    session,
+                    requester or kind,
+                    "execution.begun",
+                    execution_id,
+                    {"procedure": procedure, "repository": repository, "subject": subject},
+                )
+            elif ExecutionState(row.state) in OPEN_STATES:
+                row.process = process_identity()
+                row.heartbeat_at = now
+                if row.state == ExecutionState.WAITING:
+                    row.state = ExecutionState.RUNNING
+            session.flush()
+            return Execution.of(row)
+
+    def get(self, execution_id: str) -> Execution | None:
+        """Return one execution, or None."""
+        with self._ledger.read() as session:
+            row = session.get(ExecutionRow, execution_id)
+            return None if row is None else Execution.of(row)
+
+    def open(self) -> tuple[Execution, ...]:
+        """Return every execution that has not ended, oldest first."""
+        query = (
+            select(ExecutionRow).where(ExecutionRow.state.in_(OPEN_STATES)).order_by(ExecutionRow.started_at)
+        )
+        with self._ledger.read() as session:
+            return tuple(Execution.of(row) for row in session.scalars(query))
+
+    def claim_attempt(self, execution_id: str, *, repository: str, run_id: int, run_attempt: int) -> bool:
+        """Claim a failed attempt for this execution (R10).
+
+        Returns:
+            Whether it is ours; False where another execution claimed it first.
+        """
+        with self._ledger.write() as session:
+            row = session.get(AttemptRow, (repository, run_id, run_attempt))
+            if row is None:
+                row = AttemptRow(
+                    repository=repository, run_id=run_id, run_attempt=run_attempt, execution_id=execution_id
+                )
+                session.add(row)
+                self._audit(
+                    session,
+                    PRODUCT,
+                    "attempt.claimed",
+                    execution_id,
+                    {"repository": repository, "run_id": run_id, "run_attempt": run_attempt},
+                )
+            return row.execution_id == execution_id
+
+    def beat(self, execution_id: str) -> None:
+        """Note that the execution is alive."""
+        with self._ledger.write() as session:
+            session.get_one(ExecutionRow, execution_id).heartbeat_at = self._clock.now()
+
+    def wait(self, execution_id: str) -> None:
+        """Note that the execution waits for people."""
+        self._move(execution_id, ExecutionState.WAITING, "waits for approval")
+
+    def settle(self, execution_id: str, *, reason: str) -> None:
+        """Note that the execution's effects are being undone; a revived one goes on with that."""
+        self._move(execution_id, ExecutionState.SETTLING, reason)
+
+    def revived(self, execution_id: str) -> None:
+        """Count a revival by the sweeper."""
+        with self._ledger.write() as session:
+            row = session.get_one(ExecutionRow, execution_id)
+            row.revivals += 1
+            self._audit(session, PRODUCT, "execution.revived", execution_id, {"revivals": row.revivals})
+
+    def end(self, execution_id: str, state: ExecutionState, *, reason: str) -> None:
+        """End an execution and free its targets; ending one that has ended changes nothing."""
+        with self._ledger.write() as session:
+            end_execution(session, execution_id, state, reason=reason, now=self._clock.now())
+
+    def _move(self, execution_id: str, state: ExecutionState, reason: str) -> None:
+        with self._ledger.write() as session:
+            row = session.get_one(ExecutionRow, execution_id)
+            if ExecutionState(row.state) not in OPEN_STATES:
+                return
+            row.state = state
+            row.reason = reason
+            row.heartbeat_at = self._clock.now()
+            self._audit(session, PRODUCT, f"execution.{state}", execution_id, {"reason": reason})
+
+    def _requester(
+        self,
+        session: Session,
+        execution_id: str,
+        procedure: str,
+        request: Mapping[str, Any],
+        idempotency_key: str | None,
+        product: bool,
+    ) -> tuple[str | None, RequesterKind]:
+        if product:
+            return PRODUCT, RequesterKind.PRODUCT
+        row = session.get(RequestRow, idempotency_key) if idempotency_key else None
+        if (
+            row is None
+            or row.execution_id is not None
+            or row.procedure != procedure
+            or row.request_digest != digest(request)
+        ):
+            return None, RequesterKind.UNNAMED
+        row.execution_id = execution_id
+        return row.requester, RequesterKind.PERSON
+
+    def _audit(self, session: Session, actor: str, event: str, subject: str, body: dict[str, Any]) -> None:
+        audit.append(
+            session,
+            now=self._clock.now(),
+            actor=actor,
+            event=event,
+            subject=f"execution:{subject}",
+            body=body,
+        )
+
+
+def end_execution(
+    session: Session, execution_id: str, state: ExecutionState, *, reason: str, now: datetime
+) -> None:
+    """End an execution within the caller's transaction (see :meth:`Executions.end`)."""
+    row = session.get_one(ExecutionRow, execution_id)
+    if ExecutionState(row.state) not in OPEN_STATES:
+        return
+    row.state = state
+    row.reason = reason
+    row.ended_at = now
+    session.execute(delete(OpenTargetRow).where(OpenTargetRow.execution_id == execution_id))
+    audit.append(
+        session,
+        now=now,
+        actor=PRODUCT,
+        event=f"execution.{state}",
+        subject=f"execution:{execution_id}",
+        body={"reason": reason},
+    )

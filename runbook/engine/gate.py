@@ -1,0 +1,223 @@
+"""The gate (R2): on every waking the outside world and the ledger decide, never Prefect."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import select
+
+from runbook.decisions.approval import GateDecision, PlanFacts, Verdict, decide_approval, parse_command
+from runbook.engine import audit
+from runbook.engine.executions import RequesterKind
+from runbook.engine.journal import PRODUCT, EffectState, JournalEntry
+from runbook.engine.ledger import Ledger
+from runbook.engine.plans import Plans, PlanState, StoredPlan
+from runbook.engine.schema import ApprovalRow, EffectRow, PlanRow
+from runbook.errors import LedgerError
+from runbook.models import IssueComment, Permission
+from runbook.policy.approvals import ApprovalRule
+from runbook.world import World
+
+
+@dataclass(frozen=True)
+class GateContext:
+    """What the gate is told by its caller.
+
+    Args:
+        rule: The approval rule in force now.
+        policy_digest: The digest of the policy it comes from.
+        product_logins: The accounts the product acts as, lower case.
+        resumed: The run was resumed in Prefect since the plan was last asked about.
+    """
+
+    rule: ApprovalRule
+    policy_digest: str
+    product_logins: frozenset[str]
+    resumed: bool = False
+
+
+class Gate:
+    """Decides whether a stored plan may be applied now."""
+
+    def __init__(self, ledger: Ledger, *, world: World, plans: Plans) -> None:
+        self._ledger = ledger
+        self._world = world
+        self._plans = plans
+
+    def pass_or_wait(
+        self, plan: StoredPlan, entries: tuple[JournalEntry, ...], context: GateContext
+    ) -> GateDecision:
+        """Decide, and note the decision where it ends the waiting.
+
+        A plan of which something was already sent is not asked about again: it is finished or undone.
+
+        Raises:
+            Transient, Denied, NotFound: The comments or permissions could not be read; nothing was decided.
+        """
+        if any(entry.state is not EffectState.PLANNED for entry in entries):
+            return GateDecision(verdict=Verdict.APPROVED, reason="already being applied", needed=0)
+        decision = self._decide(plan, entries, context)
+        match decision.verdict:
+            case Verdict.APPROVED:
+                self._approve(plan, decision, context)
+            case Verdict.REJECTED:
+                self._end(plan, PlanState.REJECTED, decision, context)
+            case Verdict.EXPIRED:
+                self._end(plan, PlanState.EXPIRED, decision, context)
+            case Verdict.VOID:
+                self._end(plan, PlanState.VOIDED, decision, context)
+            case Verdict.WAITING:
+                self._wait(plan)
+        return decision
+
+    def look(self, plan: StoredPlan, context: GateContext) -> GateDecision:
+        """Decide as :meth:`pass_or_wait` would by the comments alone, and note nothing.
+
+        The dispatcher and ``runbook approvals`` use it: it reads comments, not preconditions.
+        """
+        facts = self._facts(plan, context)
+        comments = self._comments(plan)
+        return decide_approval(
+            facts,
+            rule=context.rule,
+            comments=comments,
+            permissions=self._permissions(plan, comments, context.rule),
+            used=self._used(plan),
+            product_logins=context.product_logins,
+            now=self._world.clock.now(),
+        )
+
+    def _decide(
+        self, plan: StoredPlan, entries: tuple[JournalEntry, ...], context: GateContext
+    ) -> GateDecision:
+        decision = self.look(plan, context)
+        if decision.verdict not in {Verdict.APPROVED, Verdict.WAITING}:
+            return decision
+        for entry in entries:
+            precondition = entry.effect.precondition(self._world)
+            if not precondition.holds:
+                return decision.model_copy(
+                    update={"verdict": Verdict.VOID, "reason": f"no longer so: {precondition.detail}"}
+                )
+        return decision
+
+    def _facts(self, plan: StoredPlan, context: GateContext) -> PlanFacts:
+        if plan.comment_id is None:
+            raise LedgerError(
+                f"Plan {plan.short_digest} was never shown to anybody.",
+                unchanged="Nothing was applied.",
+                next_step="start the procedure again",
+            )
+        return PlanFacts(
+            digest=plan.digest,
+            other_digests=tuple(other.digest for other in self._plans.waiting() if other.id != plan.id),
+            comment_id=plan.comment_id,
+            expires_at=plan.expires_at,
+            requester=plan.requester if plan.requester_kind is RequesterKind.PERSON else None,
+            unnamed=plan.requester_kind is RequesterKind.UNNAMED,
+            resumed=context.resumed,
+        )
+
+    def _comments(self, plan: StoredPlan) -> tuple[IssueComment, ...]:
+        if plan.issues_repository is None or plan.issue_number is None:
+            return ()
+        return tuple(self._world.github.list_comments(plan.issues_repository, plan.issue_number))
+
+    def _permissions(
+        self, plan: StoredPlan, comments: tuple[IssueComment, ...], rule: ApprovalRule
+    ) -> dict[str, Permission]:
+        # Only people whom the policy names are asked about: a stranger cannot make us spend requests.
+        deciders = {
+            comment.login.casefold()
+            for comment in comments
+            if parse_command(comment.body) is not None and rule.names(comment.login)
+        }
+        return {
+            login: self._world.github.permission_of(plan.plan.repository, login) for login in sorted(deciders)
+        }
+
+    def _used(self, plan: StoredPlan) -> frozenset[int]:
+        prefix = _proof_prefix(plan)
+        with self._ledger.read() as session:
+            rows = session.scalars(
+                select(ApprovalRow.proof).where(
+                    ApprovalRow.proof.startswith(prefix), ApprovalRow.plan_id != plan.id
+                )
+            )
+            return frozenset(int(proof.removeprefix(prefix)) for proof in rows)
+
+    def _approve(self, plan: StoredPlan, decision: GateDecision, context: GateContext) -> None:
+        now = self._world.clock.now()
+        with self._ledger.write() as session:
+            row = session.get_one(PlanRow, plan.id)
+            if PlanState(row.state) not in {PlanState.WAITING, PlanState.APPLYING}:
+                raise LedgerError(
+                    f"Plan {plan.short_digest} ended as {row.state} while it was being approved.",
+                    unchanged="Nothing was applied.",
+                    next_step="start the procedure again if it is still wanted",
+                )
+            row.state = PlanState.APPLYING
+            row.applied_at = now
+            for counted in decision.counted:
+                proof = (
+                    f"{_proof_prefix(plan)}{counted.comment_id}"
+                    if counted.comment_id
+                    else f"prefect-resume:{plan.id}:{row.asks}"
+                )
+                known = session.scalars(select(ApprovalRow).where(ApprovalRow.proof == proof)).first()
+                if known is None:
+                    session.add(
+                        ApprovalRow(
+                            plan_id=plan.id,
+                            source="github-comment" if counted.comment_id else "prefect-resume",
+                            proof=proof,
+                            login=counted.login,
+                            decision="approve",
+                            reason=counted.reason,
+                            policy_digest=context.policy_digest,
+                            recorded_at=now,
+                        )
+                    )
+            audit.append(
+                session,
+                now=now,
+                actor=", ".join(counted.login or "unnamed" for counted in decision.counted) or PRODUCT,
+                event="plan.approved",
+                subject=f"plan:{plan.id}",
+                body={
+                    "digest": plan.digest,
+                    "needed": decision.needed,
+                    "policy": context.policy_digest,
+                    "by": [counted.model_dump(mode="json") for counted in decision.counted],
+                },
+            )
+
+    def _wait(self, plan: StoredPlan) -> None:
+        """Step back to waiting: an approver may have been removed between approval and first effect."""
+        with self._ledger.write() as session:
+            row = session.get_one(PlanRow, plan.id)
+            sent = session.scalars(
+                select(EffectRow.id).where(
+                    EffectRow.plan_id == plan.id, EffectRow.state != EffectState.PLANNED
+                )
+            ).first()
+            if row.state == PlanState.APPLYING and sent is None:
+                row.state = PlanState.WAITING
+
+    def _end(self, plan: StoredPlan, state: PlanState, decision: GateDecision, context: GateContext) -> None:
+        if decision.rejected_by is not None and state is PlanState.REJECTED:
+            with self._ledger.write() as session:
+                audit.append(
+                    session,
+                    now=self._world.clock.now(),
+                    actor=decision.rejected_by.login or "unnamed",
+                    event="plan.reject",
+                    subject=f"plan:{plan.id}",
+                    body={
+                        "by": decision.rejected_by.model_dump(mode="json"),
+                        "policy": context.policy_digest,
+                    },
+                )
+        self._plans.end(plan.id, state, reason=decision.reason)
+
+
+def _proof_prefix(plan: StoredPlan) -> str:
+    return f"github-comment:{plan.issues_repository}:"

@@ -1,0 +1,176 @@
+"""Incidents: what failed, where its issue is, which attempts belong to it, how it ended."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from runbook.clock import Clock
+from runbook.engine import audit
+from runbook.engine.journal import PRODUCT
+from runbook.engine.ledger import Ledger
+from runbook.engine.schema import AttemptRow, ExecutionRow, IncidentRow
+
+
+class IncidentState(StrEnum):
+    """Where an incident stands."""
+
+    OPEN = "open"
+    CLOSED = "closed"
+
+
+@dataclass(frozen=True)
+class Incident:
+    """One incident as the ledger has it."""
+
+    id: int
+    repository: str
+    issues_repository: str
+    issue_number: int | None
+    issue_url: str
+    fingerprint: str
+    failure_class: str
+    severity: str
+    title: str
+    state: IncidentState
+    resolution: str
+    detail: dict[str, Any]
+    opened_at: datetime
+    closed_at: datetime | None
+
+    @classmethod
+    def of(cls, row: IncidentRow) -> "Incident":
+        """Copy a row out of its session."""
+        return cls(
+            id=row.id,
+            repository=row.repository,
+            issues_repository=row.issues_repository,
+            issue_number=row.issue_number,
+            issue_url=row.issue_url,
+            fingerprint=row.fingerprint,
+            failure_class=row.failure_class,
+            severity=row.severity,
+            title=row.title,
+            state=IncidentState(row.state),
+            resolution=row.resolution,
+            detail=row.detail,
+            opened_at=row.opened_at,
+            closed_at=row.closed_at,
+        )
+
+
+class Incidents:
+    """Opens, joins, finds and closes incidents."""
+
+    def __init__(self, ledger: Ledger, *, clock: Clock) -> None:
+        self._ledger = ledger
+        self._clock = clock
+
+    def open_or_join(
+        self,
+        execution_id: str,
+        *,
+        repository: str,
+        issues_repository: str,
+        fingerprint: str,
+        failure_class: str,
+        severity: str,
+        title: str,
+        detail: dict[str, Any],
+    ) -> Incident:
+        """Give an execution its incident: the one it has, an open one of the same failure, or a new one.
+
+        The attempts that the execution claimed belong to it from then on (R10).
+        """
+        with self._ledger.write() as session:
+            execution = session.get_one(ExecutionRow, execution_id)
+            if execution.incident_id is not None:
+                return Incident.of(session.get_one(IncidentRow, execution.incident_id))
+            row = session.scalars(
+                select(IncidentRow).where(
+                    IncidentRow.repository == repository,
+                    IncidentRow.fingerprint == fingerprint,
+                    IncidentRow.state == IncidentState.OPEN,
+                )
+            ).first()
+            event = "incident.joined"
+            if row is None:
+                event = "incident.opened"
+                row = IncidentRow(
+                    repository=repository,
+                    issues_repository=issues_repository,
+                    fingerprint=fingerprint,
+                    failure_class=failure_class,
+                    severity=severity,
+                    title=title,
+                    state=IncidentState.OPEN,
+                    detail=detail,
+                    opened_at=self._clock.now(),
+                )
+                session.add(row)
+                session.flush()
+            execution.incident_id = row.id
+            session.execute(
+                update(AttemptRow).where(AttemptRow.execution_id == execution_id).values(incident_id=row.id)
+            )
+            self._audit(session, row, event, {"execution": execution_id, "severity": row.severity})
+            return Incident.of(row)
+
+    def get(self, incident_id: int) -> Incident:
+        """Return one incident."""
+        with self._ledger.read() as session:
+            return Incident.of(session.get_one(IncidentRow, incident_id))
+
+    def issue_opened(self, incident_id: int, *, number: int, url: str) -> Incident:
+        """Note where its issue is; the first one noted stays."""
+        with self._ledger.write() as session:
+            row = session.get_one(IncidentRow, incident_id)
+            if row.issue_number is None:
+                row.issue_number = number
+                row.issue_url = url
+                self._audit(session, row, "incident.issue_opened", {"issue": number})
+            return Incident.of(row)
+
+    def close(self, incident_id: int, *, resolution: str) -> Incident:
+        """Close it; one that is closed stays as it was closed."""
+        with self._ledger.write() as session:
+            row = session.get_one(IncidentRow, incident_id)
+            if row.state != IncidentState.CLOSED:
+                row.state = IncidentState.CLOSED
+                row.resolution = resolution
+                row.closed_at = self._clock.now()
+                self._audit(session, row, "incident.closed", {"resolution": resolution})
+            return Incident.of(row)
+
+    def of_attempt(self, *, repository: str, run_id: int, run_attempt: int) -> Incident | None:
+        """Return the incident that a claimed attempt belongs to."""
+        with self._ledger.read() as session:
+            row = session.get(AttemptRow, (repository, run_id, run_attempt))
+            if row is None or row.incident_id is None:
+                return None
+            return Incident.of(session.get_one(IncidentRow, row.incident_id))
+
+    def recent(
+        self, *, repository: str | None = None, fingerprint: str | None = None, limit: int = 50
+    ) -> tuple[Incident, ...]:
+        """Return incidents, newest first, of a repository or of one kind of failure."""
+        query = select(IncidentRow).order_by(IncidentRow.opened_at.desc()).limit(limit)
+        if repository is not None:
+            query = query.where(IncidentRow.repository == repository)
+        if fingerprint is not None:
+            query = query.where(IncidentRow.fingerprint == fingerprint)
+        with self._ledger.read() as session:
+            return tuple(Incident.of(row) for row in session.scalars(query))
+
+    def _audit(self, session: Session, row: IncidentRow, event: str, body: dict[str, Any]) -> None:
+        audit.append(
+            session,
+            now=self._clock.now(),
+            actor=PRODUCT,
+            event=event,
+            subject=f"incident:{row.id}",
+            body=body,
+        )

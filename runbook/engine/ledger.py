@@ -1,0 +1,162 @@
+"""The ledger database: opening it, its schema version, and transactions that serialise.
+
+SQLite runs in WAL mode; a writing transaction begins with ``BEGIN IMMEDIATE``, so that what it read cannot
+change before it commits. Several processes may share one file.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, create_engine, event, inspect, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
+from sqlalchemy.orm import Session
+
+from runbook.engine.schema import SCHEMA_VERSION, Base, MetaRow
+from runbook.errors import LedgerError
+
+BUSY_TIMEOUT_SECONDS = 30.0
+"""How long a transaction waits for another process's to end before the ledger counts as locked."""
+
+_READ = "runbook_read"
+
+
+class Ledger:
+    """The database of what the product itself must remember.
+
+    Args:
+        url: A SQLAlchemy URL (``sqlite:////var/lib/runbook/ledger.db``).
+        busy_timeout_seconds: How long a transaction waits for another one.
+
+    Raises:
+        LedgerError: The database cannot be opened, is read-only, locked, or of another schema version.
+    """
+
+    def __init__(self, url: str, *, busy_timeout_seconds: float = BUSY_TIMEOUT_SECONDS) -> None:
+        self.url = url
+        try:
+            parsed = make_url(url)
+        except ArgumentError as error:
+            raise LedgerError(
+                "RUNBOOK_LEDGER_URL is not a database URL.",
+                next_step="set it to something like sqlite:////var/lib/runbook/ledger.db",
+            ) from error
+        if parsed.get_backend_name() == "sqlite" and parsed.database:
+            _make_folder(Path(parsed.database))
+        connect_args: dict[str, Any] = {}
+        if parsed.get_backend_name() == "sqlite":
+            connect_args = {"timeout": busy_timeout_seconds, "check_same_thread": False}
+        self._engine = create_engine(parsed, connect_args=connect_args)
+        self._shown_url = parsed.render_as_string(hide_password=True)
+        if self._engine.dialect.name == "sqlite":
+            event.listen(self._engine, "connect", _configure_sqlite)
+            event.listen(self._engine, "begin", _begin)
+        self._open_schema()
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        """Open a serialised writing transaction; it commits when the block ends without an error."""
+        with self._translated(), Session(self._engine) as session, session.begin():
+            yield session
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """Open a reading transaction: one consistent snapshot, blocking nobody."""
+        with self._translated(), Session(self._engine.execution_options(**{_READ: True})) as session:
+            yield session
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._engine.dispose()
+
+    def _open_schema(self) -> None:
+        with self._translated():
+            # A look first: opening a ledger that is up to date must not wait for a writer.
+            with self._engine.execution_options(**{_READ: True}).connect() as connection:
+                found = _schema_version(connection)
+            if found is None:
+                with self.write() as session:
+                    if _schema_version(session.connection()) is None:
+                        Base.metadata.create_all(session.connection())
+                        session.add(MetaRow(id=1, schema_version=SCHEMA_VERSION))
+                found = SCHEMA_VERSION
+        if found != SCHEMA_VERSION:
+            age = "a newer" if found > SCHEMA_VERSION else "an older"
+            raise LedgerError(
+                f"The ledger {self._shown_url} has schema version {found}, {age} one than this program's "
+                f"{SCHEMA_VERSION}.",
+                unchanged="Nothing was read or changed.",
+                next_step="run the version that wrote it, or name another ledger in RUNBOOK_LEDGER_URL",
+            )
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except OperationalError as error:
+            raise _ledger_error(self._shown_url, error) from error
+        except DBAPIError as error:
+            if isinstance(error.orig, sqlite3.DatabaseError) and "not a database" in str(error.orig):
+                raise LedgerError(
+                    f"The ledger {self._shown_url} is not a database.",
+                    unchanged="It was not changed.",
+                    next_step="name another file in RUNBOOK_LEDGER_URL",
+                ) from error
+            raise
+
+
+def _make_folder(path: Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise LedgerError(
+            f"The ledger's folder {path.parent} cannot be made: {error.strerror}.",
+            next_step="name another place in RUNBOOK_LEDGER_URL",
+        ) from error
+
+
+def _schema_version(connection: Connection) -> int | None:
+    if not inspect(connection).has_table(MetaRow.__tablename__):
+        return None
+    row = connection.execute(MetaRow.__table__.select()).first()
+    return None if row is None else int(row.schema_version)
+
+
+def _configure_sqlite(connection: Any, _record: Any) -> None:
+    # The driver's own transaction handling is switched off: it would begin late and deferred.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    try:
+        cursor.execute("PRAGMA journal_mode = WAL")
+        cursor.execute("PRAGMA synchronous = FULL")  # a confirmed effect must survive a power cut
+        cursor.execute("PRAGMA foreign_keys = ON")
+    finally:
+        cursor.close()
+
+
+def _begin(connection: Connection) -> None:
+    reading = connection.get_execution_options().get(_READ)
+    connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+
+
+def _ledger_error(shown_url: str, error: OperationalError) -> LedgerError:
+    text = str(error.orig)
+    if "locked" in text or "busy" in text:
+        return LedgerError(
+            f"The ledger {shown_url} was locked by another process for too long.",
+            unchanged="This transaction changed nothing.",
+            next_step="try again; if it stays so, look for a process that hangs (lsof names it)",
+        )
+    if "readonly" in text or "read-only" in text:
+        return LedgerError(
+            f"The ledger {shown_url} is read-only.",
+            unchanged="Nothing was changed.",
+            next_step="give this user write access to the file and its folder",
+        )
+    return LedgerError(
+        f"The ledger {shown_url} cannot be used: {text}.",
+        unchanged="This transaction changed nothing.",
+        next_step="check RUNBOOK_LEDGER_URL, the disk and the permissions",
+    )
