@@ -32,7 +32,8 @@ class ApprovalOverride(Section):
     )
     prefect_resume: PrefectResume | None = Field(
         default=None,
-        description='"counts" lets an unnamed resume in Prefect approve (one low-risk procedure, quorum 1).',
+        description="What a resume in Prefect, which names nobody, does: `wakes` only has the approvals "
+        "read again; `counts` approves (one low-risk procedure, quorum 1).",
     )
 
     @property
