@@ -148,7 +148,8 @@ class Engine:
             step: How one effect is applied; the journal's ``apply`` by default.
 
         Returns:
-            How it ended; the plan's and the execution's rows say the same.
+            How it ended; the plan's row says the same. Ending the execution is left to the caller, who
+            first writes the record: a process that dies in between goes on with that.
 
         Raises:
             Transient: Not now; called again, it goes on where it was.
@@ -175,11 +176,11 @@ class Engine:
             self.leases.release(lease)
 
     def settle(self, execution_id: str, *, state: ExecutionState, reason: str) -> Outcome | None:
-        """End an execution whose run will not go on: undo what it confirmed, last first (R4).
+        """Settle an execution whose run will not go on: undo what it confirmed, last first (R4).
 
         Args:
-            execution_id: The execution.
-            state: What it ends as where everything could be taken back.
+            execution_id: The execution; ending it is left to the caller, who first writes the record.
+            state: What its plan ends as where everything could be taken back.
             reason: Why.
 
         Returns:
@@ -189,7 +190,6 @@ class Engine:
         if plan is None or all(e.state is EffectState.PLANNED for e in self.journal.of_plan(plan.id)):
             if plan is not None:
                 self.plans.end(plan.id, PlanState(state), reason=reason)
-            self.executions.end(execution_id, state, reason=reason)
             return None
         lease = self.leases.acquire(plan.plan.targets, execution_id=execution_id)
         try:
@@ -224,6 +224,15 @@ class Engine:
     ) -> Outcome:
         state = plan_state or PlanState(ended)
         self.plans.end(plan.id, state, reason=reason)
-        if ended is not Ended.DONE:
-            self.executions.end(plan.execution_id, ExecutionState(state), reason=reason)
         return Outcome(ended=ended, reason=reason, entries=self.journal.of_plan(plan.id))
+
+    def outcome_of(self, plan: StoredPlan) -> Outcome | None:
+        """Return how a plan ended, for whoever has yet to write the record; None if it was never applied."""
+        ended = {
+            PlanState.DONE: Ended.DONE,
+            PlanState.UNDONE: Ended.UNDONE,
+            PlanState.NEEDS_PERSON: Ended.NEEDS_PERSON,
+        }.get(plan.state)
+        if ended is None:
+            return None
+        return Outcome(ended=ended, reason=plan.reason, entries=self.journal.of_plan(plan.id))

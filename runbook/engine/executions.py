@@ -25,7 +25,9 @@ class RequesterKind(StrEnum):
     PERSON = "person"
     """A ledger row written before the run was created names them."""
     PRODUCT = "product"
-    """Triage, or a schedule that the policy declares."""
+    """Triage, for the plans it makes."""
+    SCHEDULE = "schedule"
+    """A schedule that the policy declares; the requester is its name."""
     UNNAMED = "unnamed"
     """Started in the Prefect UI or by REST: one approver more is needed."""
 
@@ -48,6 +50,17 @@ class ExecutionState(StrEnum):
 
 
 OPEN_STATES = (ExecutionState.RUNNING, ExecutionState.WAITING, ExecutionState.SETTLING)
+
+
+@dataclass(frozen=True)
+class Requester:
+    """Who asked, where the caller knows it for itself."""
+
+    kind: RequesterKind
+    name: str
+
+
+BY_PRODUCT = Requester(RequesterKind.PRODUCT, PRODUCT)
 
 
 @dataclass(frozen=True)
@@ -129,7 +142,7 @@ class Executions:
         subject: str,
         request: Mapping[str, Any],
         idempotency_key: str | None = None,
-        product: bool = False,
+        requester: Requester | None = None,
     ) -> Execution:
         """Note that this process now carries out an execution, new or resumed.
 
@@ -140,21 +153,22 @@ class Executions:
             subject: What it is about, for people (``run 42 of ci-test.yml``).
             request: Its parameters, as JSON data.
             idempotency_key: The run's; names the row that :meth:`ask` wrote.
-            product: The product itself is the requester (triage, a declared schedule).
+            requester: Who asked, where that is not to be looked up: triage, a declared schedule.
         """
         now = self._clock.now()
         with self._ledger.write() as session:
             row = session.get(ExecutionRow, execution_id)
             if row is None:
-                requester, kind = self._requester(
-                    session, execution_id, procedure, request, idempotency_key, product
-                )
+                if requester is None:
+                    name, kind = self._look_up(session, execution_id, procedure, request, idempotency_key)
+                else:
+                    name, kind = requester.name, requester.kind
                 row = ExecutionRow(
                     id=execution_id,
                     procedure=procedure,
                     repository=repository,
                     subject=subject,
-                    requester=requester,
+                    requester=name,
                     requester_kind=kind,
                     state=ExecutionState.RUNNING,
                     process=process_identity(),
@@ -165,7 +179,7 @@ class Executions:
                 session.flush()
                 self._audit(
                     session,
-                    requester or kind,
+                    name or kind,
                     "execution.begun",
                     execution_id,
                     {"procedure": procedure, "repository": repository, "subject": subject},
@@ -249,17 +263,14 @@ class Executions:
             row.heartbeat_at = self._clock.now()
             self._audit(session, PRODUCT, f"execution.{state}", execution_id, {"reason": reason})
 
-    def _requester(
+    def _look_up(
         self,
         session: Session,
         execution_id: str,
         procedure: str,
         request: Mapping[str, Any],
         idempotency_key: str | None,
-        product: bool,
     ) -> tuple[str | None, RequesterKind]:
-        if product:
-            return PRODUCT, RequesterKind.PRODUCT
         row = session.get(RequestRow, idempotency_key) if idempotency_key else None
         if (
             row is None

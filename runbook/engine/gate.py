@@ -25,12 +25,14 @@ class GateContext:
         rule: The approval rule in force now.
         policy_digest: The digest of the policy it comes from.
         product_logins: The accounts the product acts as, lower case.
+        frozen: Why nothing may be changed now; empty outside every freeze window.
         resumed: The run was resumed in Prefect since the plan was last asked about.
     """
 
     rule: ApprovalRule
     policy_digest: str
     product_logins: frozenset[str]
+    frozen: str = ""
     resumed: bool = False
 
 
@@ -75,7 +77,7 @@ class Gate:
         """
         facts = self._facts(plan, context)
         comments = self._comments(plan)
-        return decide_approval(
+        decision = decide_approval(
             facts,
             rule=context.rule,
             comments=comments,
@@ -84,6 +86,9 @@ class Gate:
             product_logins=context.product_logins,
             now=self._world.clock.now(),
         )
+        if decision.verdict is Verdict.APPROVED and context.frozen:
+            return decision.model_copy(update={"verdict": Verdict.WAITING, "reason": context.frozen})
+        return decision
 
     def _decide(
         self, plan: StoredPlan, entries: tuple[JournalEntry, ...], context: GateContext

@@ -1,0 +1,118 @@
+"""One installation as a process sees it: settings, policy, clients, ledger, engine, opened once.
+
+Tasks and flows ask for it instead of being given clients as arguments: no credential becomes a parameter (R8).
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+
+from runbook.clients.budget import Budget
+from runbook.clients.github_client import GitHubClient
+from runbook.clock import Clock, SystemClock
+from runbook.engine.canonical import canonical_json
+from runbook.engine.engine import Engine
+from runbook.engine.executions import RequesterKind
+from runbook.engine.gate import GateContext
+from runbook.engine.ledger import Ledger
+from runbook.engine.plans import StoredPlan
+from runbook.policy import Policy, load_policy
+from runbook.policy.approvals import ApprovalRule, ScheduledRun
+from runbook.scrub import install_log_scrubber
+from runbook.settings import Settings
+from runbook.world import World
+
+
+@dataclass(frozen=True)
+class Installation:
+    """Settings and policy, and what is made from them when it is first needed.
+
+    Args:
+        settings: The environment's settings.
+        policy: The policy in force.
+        clock: Time.
+        boundary: Handed to the journal; tests stop processes there.
+    """
+
+    settings: Settings
+    policy: Policy
+    clock: Clock
+    boundary: Callable[[str], None] = lambda name: None
+
+    @classmethod
+    def open(cls, settings: Settings | None = None, *, clock: Clock | None = None) -> "Installation":
+        """Read the settings and the policy; connect to nothing yet.
+
+        Raises:
+            UsageError: A setting makes no sense.
+            PolicyError: The policy cannot be used.
+        """
+        install_log_scrubber()
+        settings = settings or Settings.from_environment()
+        return cls(settings=settings, policy=load_policy(settings.policy_file), clock=clock or SystemClock())
+
+    @cached_property
+    def github(self) -> GitHubClient:
+        """GitHub as the product's own account."""
+        return GitHubClient(
+            token=self.settings.require_github_token("act on GitHub"),
+            api_url=self.settings.github_api_url,
+            clock=self.clock,
+            budget=Budget(clock=self.clock),
+        )
+
+    @cached_property
+    def product_login(self) -> str:
+        """The account the product acts as; it never counts as an approver."""
+        return self.policy.product_login or self.github.whoami()
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """The ledger."""
+        return Ledger(self.settings.ledger_url.get_secret_value())
+
+    @cached_property
+    def world(self) -> World:
+        """What effects act through."""
+        return World(github=self.github, product_login=self.product_login, clock=self.clock)
+
+    @cached_property
+    def engine(self) -> Engine:
+        """The engine."""
+        return Engine(self.ledger, world=self.world, timings=self.policy.timings, boundary=self.boundary)
+
+    def gate_context(self, plan: StoredPlan, *, resumed: bool = False) -> GateContext:
+        """Return what the gate is to know about a plan now: the rule in force, freezes, our own accounts.
+
+        Args:
+            plan: The plan.
+            resumed: The run was resumed in Prefect since the plan was last asked about.
+        """
+        frozen = self.policy.freeze(
+            self.clock.now(), procedure=plan.plan.procedure, repository=plan.plan.repository
+        )
+        return GateContext(
+            rule=self._rule(plan),
+            policy_digest=self.policy.digest,
+            product_logins=frozenset({self.product_login.casefold()}),
+            frozen=f"frozen until {frozen.end.isoformat()}: {frozen.name}" if frozen else "",
+            resumed=resumed,
+        )
+
+    def scheduled(self, procedure: str, request: Mapping[str, object]) -> ScheduledRun | None:
+        """Return the schedule of the policy that sends exactly this request, if one does."""
+        return self.policy.scheduled_run(procedure, dict(request))  # type: ignore[arg-type]
+
+    def _rule(self, plan: StoredPlan) -> ApprovalRule:
+        rule = self.policy.approval_rule(plan.plan.procedure, plan.plan.repository)
+        if plan.requester_kind is RequesterKind.SCHEDULE:
+            declared = [s for s in self.policy.scheduled if s.name == plan.requester]
+            if declared:
+                return rule.model_copy(update={"quorum": declared[0].quorum})
+        return rule
+
+
+@lru_cache(maxsize=1)
+def installation() -> Installation:
+    """Return this process's installation, opened at the first call."""
+    return Installation.open()
