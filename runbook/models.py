@@ -149,3 +149,64 @@ class Permission(StrEnum):
     def rank(self) -> int:
         """Position from weakest (0) to strongest."""
         return list(Permission).index(self)
+
+
+class RepositoryFacts(Frozen):
+    """A repository, and what this credential may do in it."""
+
+    full_name: str
+    default_branch: str
+    private: bool
+    archived: bool
+    permission: Permission
+    html_url: str
+
+
+class TokenFacts(Frozen):
+    """What GitHub tells about the credential that asks.
+
+    ``scopes`` is None for fine-grained and App tokens, whose permissions no header tells.
+    """
+
+    login: str
+    user_type: str
+    scopes: tuple[str, ...] | None
+    expires_at: datetime | None
+
+
+class Workflow(Frozen):
+    """One workflow of a repository; ``state`` is ``active`` or how it was disabled."""
+
+    id: int
+    name: str
+    path: str
+    state: str
+
+
+class Artifact(Frozen):
+    """One artifact of a run."""
+
+    id: int
+    name: str
+    size_in_bytes: int
+    expired: bool
+
+
+class Commit(Frozen):
+    """One commit, as far as a list of suspects needs it."""
+
+    sha: str
+    message: str
+    author: str
+    committed_at: datetime
+    html_url: str
+
+
+class RequiredChecks(Frozen):
+    """The checks that a branch's rules require before a merge.
+
+    ``unreadable`` names each source of rules that this credential may not read; the list may then be short.
+    """
+
+    contexts: tuple[str, ...]
+    unreadable: tuple[str, ...]

@@ -1,0 +1,110 @@
+"""What the groups of GitHub calls share: quoting, pages, parsing."""
+
+import re
+from collections.abc import Iterator, Mapping
+from urllib.parse import quote
+
+from runbook.clients.github_answers import Answer
+from runbook.clients.github_facts import Json
+from runbook.clients.github_transport import GitHubTransport
+from runbook.errors import Permanent, UsageError
+
+PAGE_SIZE = 100
+_REPOSITORY = re.compile(r"[A-Za-z0-9-]+/[A-Za-z0-9._-]+")
+
+
+def repository_path(repository: str) -> str:
+    """Return the API path of ``owner/name``.
+
+    Raises:
+        UsageError: It is not of that form.
+    """
+    if not _REPOSITORY.fullmatch(repository) or repository.rsplit("/", 1)[1] in (".", ".."):
+        raise UsageError(
+            f"{repository!r} is not a repository's name.",
+            next_step="write it as owner/name: acme/voice-agent.",
+        )
+    return f"/repos/{repository}"
+
+
+def quoted(part: str | int) -> str:
+    """Return one part of a path, its slashes quoted too.
+
+    Raises:
+        UsageError: The part is empty or would climb in the path.
+    """
+    text = str(part)
+    if text in ("", ".", ".."):
+        raise UsageError(f"{text!r} is no name.", next_step="give the full name.")
+    return quote(text, safe="")
+
+
+class Calls:
+    """Base of the groups; all calls go through ``transport``."""
+
+    def __init__(self, transport: GitHubTransport) -> None:
+        self._transport = transport
+
+    def _get(self, path: str, *, purpose: str, query: Mapping[str, str | int] | None = None) -> object:
+        return _decoded(self._transport.call("GET", path, purpose=purpose, query=query), purpose)
+
+    def _write(
+        self,
+        method: str,
+        path: str,
+        *,
+        purpose: str,
+        body: Mapping[str, object] | None = None,
+        query: Mapping[str, str | int] | None = None,
+        expect: tuple[int, ...] = (200,),
+    ) -> object:
+        answer = self._transport.call(method, path, purpose=purpose, body=body, query=query, expect=expect)
+        return _decoded(answer, purpose)
+
+    def _pages(
+        self,
+        path: str,
+        *,
+        purpose: str,
+        field: str | None,
+        query: Mapping[str, str | int | None] | None = None,
+        page_size: int = PAGE_SIZE,
+    ) -> Iterator[Json]:
+        """Yield the entries of all pages.
+
+        GitHub's Link header says whether there is another: pages may be short because of filters.
+
+        Args:
+            path: The listing's path.
+            purpose: As for the transport.
+            field: The answer's field that holds the list; None where the answer is the list.
+            query: The filters; those that are None are left out.
+            page_size: Entries asked for at once.
+        """
+        filters = {name: value for name, value in (query or {}).items() if value is not None}
+        page = 1
+        while True:
+            asked: dict[str, str | int] = {**filters, "per_page": page_size, "page": page}
+            answer = self._transport.call("GET", path, purpose=purpose, query=asked)
+            data = _decoded(answer, purpose)
+            entries = data.get(field) if field is not None and isinstance(data, dict) else data
+            if not isinstance(entries, list):
+                raise Permanent(
+                    f"Could not {purpose}: GitHub's answer is not a list.",
+                    next_step="check that GITHUB_API_URL is GitHub's API.",
+                )
+            yield from entries
+            if 'rel="next"' not in answer.headers.get("link", ""):
+                return
+            page += 1
+
+
+def _decoded(answer: Answer, purpose: str) -> object:
+    try:
+        return answer.json()
+    except ValueError as error:
+        # Not Ambiguous for a write either: it was answered with success, and only the text is unreadable.
+        raise Permanent(
+            f"Could not {purpose} to the end: the answer is not JSON.",
+            next_step="check that GITHUB_API_URL is GitHub's API and no proxy's page.",
+        ) from error

@@ -1,0 +1,152 @@
+"""Issues, their comments and labels: where incidents are recorded and approvals are given."""
+
+from collections.abc import Iterable
+
+from runbook.clients.github_calls import Calls, quoted, repository_path
+from runbook.clients.github_facts import issue, issue_comment, parse
+from runbook.errors import Conflict, NotFound
+from runbook.models import Issue, IssueComment
+
+
+class IssueCalls(Calls):
+    """Reads and writes under ``/issues`` and ``/labels``."""
+
+    def create_issue(
+        self,
+        repository: str,
+        *,
+        title: str,
+        body: str,
+        labels: Iterable[str] = (),
+        assignees: Iterable[str] = (),
+    ) -> Issue:
+        """Open an issue.
+
+        Raises:
+            Gone: The repository has issues switched off.
+        """
+        data = self._write(
+            "POST",
+            f"{repository_path(repository)}/issues",
+            purpose=f"open an issue in {repository}",
+            body={"title": title, "body": body, "labels": list(labels), "assignees": list(assignees)},
+            expect=(201,),
+        )
+        return parse("issue", issue, data)
+
+    def get_issue(self, repository: str, number: int) -> Issue:
+        """Return an issue.
+
+        Raises:
+            NotFound: There is none of that number; ``Gone``, if it was deleted.
+        """
+        data = self._get(
+            f"{repository_path(repository)}/issues/{number}", purpose=f"read issue {number} of {repository}"
+        )
+        return parse("issue", issue, data)
+
+    def update_issue(
+        self,
+        repository: str,
+        number: int,
+        *,
+        title: str | None = None,
+        body: str | None = None,
+        state: str | None = None,
+        labels: Iterable[str] | None = None,
+    ) -> Issue:
+        """Change what is given of an issue; ``labels`` replaces all, ``state`` is ``open`` or ``closed``."""
+        changes: dict[str, object] = {
+            name: value
+            for name, value in (
+                ("title", title),
+                ("body", body),
+                ("state", state),
+                ("labels", None if labels is None else list(labels)),
+            )
+            if value is not None
+        }
+        data = self._write(
+            "PATCH",
+            f"{repository_path(repository)}/issues/{number}",
+            purpose=f"change issue {number} of {repository}",
+            body=changes,
+        )
+        return parse("issue", issue, data)
+
+    def list_issues(
+        self, repository: str, *, labels: Iterable[str] = (), state: str = "open", creator: str | None = None
+    ) -> tuple[Issue, ...]:
+        """Return issues (no pull requests), newest first.
+
+        Args:
+            repository: ``owner/name``.
+            labels: All of which they carry.
+            state: ``open``, ``closed`` or ``all``.
+            creator: The login of who opened them.
+        """
+        entries = self._pages(
+            f"{repository_path(repository)}/issues",
+            purpose=f"list the issues of {repository}",
+            field=None,
+            query={"labels": ",".join(labels) or None, "state": state, "creator": creator},
+        )
+        return tuple(parse("issue", issue, entry) for entry in entries if "pull_request" not in entry)
+
+    def create_comment(self, repository: str, number: int, *, body: str) -> IssueComment:
+        """Post a comment."""
+        data = self._write(
+            "POST",
+            f"{repository_path(repository)}/issues/{number}/comments",
+            purpose=f"comment on issue {number} of {repository}",
+            body={"body": body},
+            expect=(201,),
+        )
+        return parse("comment", issue_comment, data)
+
+    def list_comments(
+        self, repository: str, number: int, *, after_id: int | None = None
+    ) -> tuple[IssueComment, ...]:
+        """Return an issue's comments as they are now, oldest first.
+
+        Args:
+            repository: ``owner/name``.
+            number: The issue.
+            after_id: Only comments with a greater id. (GitHub has no such filter: all pages are read.)
+        """
+        entries = self._pages(
+            f"{repository_path(repository)}/issues/{number}/comments",
+            purpose=f"list the comments of issue {number} of {repository}",
+            field=None,
+        )
+        comments = (parse("comment", issue_comment, entry) for entry in entries)
+        return tuple(comment for comment in comments if after_id is None or comment.id > after_id)
+
+    def ensure_label(self, repository: str, *, name: str, color: str, description: str) -> None:
+        """Create a label where there is none of that name; one that people have made stays as it is.
+
+        Args:
+            repository: ``owner/name``.
+            name: The label.
+            color: Six hex digits.
+            description: Up to 100 characters.
+        """
+        base = f"{repository_path(repository)}/labels"
+        try:
+            self._get(f"{base}/{quoted(name)}", purpose=f"read the label {name!r} of {repository}")
+        except NotFound:
+            self._create_label(base, repository, {"name": name, "color": color, "description": description})
+
+    def _create_label(self, base: str, repository: str, label: dict[str, object]) -> None:
+        try:
+            self._write(
+                "POST",
+                base,
+                purpose=f"create the label {label['name']!r} of {repository}",
+                body=label,
+                expect=(201,),
+            )
+        except Conflict as error:
+            # Somebody else created it just now: which is what was wanted.
+            if "already_exists" not in error.message:
+                raise

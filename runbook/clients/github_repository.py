@@ -1,0 +1,228 @@
+"""Repositories, people, pull requests, commits, files, rules, limits."""
+
+import base64
+import binascii
+import re
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from itertools import islice, takewhile
+from urllib.parse import quote
+
+from runbook.clients.github_calls import Calls, quoted, repository_path
+from runbook.clients.github_facts import (
+    Json,
+    commit,
+    parse,
+    permission,
+    pull_request,
+    rate_limits,
+    repository_facts,
+)
+from runbook.errors import Denied, NotFound, Permanent, UsageError
+from runbook.models import (
+    Commit,
+    Permission,
+    PullRequest,
+    RateLimit,
+    RepositoryFacts,
+    RequiredChecks,
+    TokenFacts,
+)
+
+
+class RepositoryCalls(Calls):
+    """Reads of what surrounds a run."""
+
+    def token_facts(self) -> TokenFacts:
+        """Return whose credential this is, and what GitHub tells about its scopes and expiry."""
+        answer = self._transport.call("GET", "/user", purpose="ask GitHub whose token this is")
+        scopes = answer.headers.get("x-oauth-scopes")
+        expires = answer.headers.get("github-authentication-token-expiration")
+
+        def build(user: Json) -> TokenFacts:
+            return TokenFacts(
+                login=user["login"],
+                user_type=user["type"],
+                scopes=None if scopes is None else tuple(re.findall(r"[^,\s]+", scopes)),
+                expires_at=_expiry(expires),
+            )
+
+        return parse("user", build, answer.json())
+
+    def whoami(self) -> str:
+        """Return the login that this credential acts as."""
+        return self.token_facts().login
+
+    def repository_facts(self, repository: str) -> RepositoryFacts:
+        """Return what matters of a repository, with this credential's permission in it.
+
+        Raises:
+            NotFound: There is none of that name, or the credential may not see it.
+        """
+        data = self._get(repository_path(repository), purpose=f"read the repository {repository}")
+        return parse("repository", repository_facts, data)
+
+    def permission_of(self, repository: str, login: str) -> Permission:
+        """Return a person's permission in a repository; none for somebody unknown to it.
+
+        Raises:
+            Denied: This credential may not ask.
+        """
+        try:
+            data = self._get(
+                f"{repository_path(repository)}/collaborators/{quoted(login)}/permission",
+                purpose=f"read what {login} may do in {repository}",
+            )
+        except NotFound:
+            return Permission.NONE
+        return parse("permission", permission, data)
+
+    def list_pull_requests(
+        self, repository: str, *, base: str | None = None, head_sha: str | None = None, state: str = "open"
+    ) -> tuple[PullRequest, ...]:
+        """Return pull requests.
+
+        Args:
+            repository: ``owner/name``.
+            base: Only those into this branch.
+            head_sha: Only those that contain this commit.
+            state: ``open``, ``closed`` or ``all``.
+        """
+        path = repository_path(repository)
+        if head_sha is not None:
+            entries = self._pages(
+                f"{path}/commits/{quoted(head_sha)}/pulls",
+                purpose=f"list the pull requests with commit {head_sha} of {repository}",
+                field=None,
+            )
+            entries = (entry for entry in entries if state in ("all", entry.get("state")))
+        else:
+            entries = self._pages(
+                f"{path}/pulls",
+                purpose=f"list the pull requests of {repository}",
+                field=None,
+                query={"base": base, "state": state},
+            )
+        found = (parse("pull request", pull_request, entry) for entry in entries)
+        return tuple(request for request in found if base in (None, request.base_ref))
+
+    def list_commits(
+        self,
+        repository: str,
+        *,
+        branch: str,
+        since_sha: str | None = None,
+        until: datetime | None = None,
+        limit: int = 100,
+    ) -> tuple[Commit, ...]:
+        """Return a branch's commits, newest first.
+
+        Args:
+            repository: ``owner/name``.
+            branch: A branch, tag or commit to start from.
+            since_sha: Stop before this commit.
+            until: Only those committed up to this time.
+            limit: The most to return.
+        """
+        entries = self._pages(
+            f"{repository_path(repository)}/commits",
+            purpose=f"list the commits of {branch} of {repository}",
+            field=None,
+            query={
+                "sha": branch,
+                "until": until.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if until else None,
+            },
+        )
+        commits = (parse("commit", commit, entry) for entry in entries)
+        return tuple(islice(takewhile(lambda found: found.sha != since_sha, commits), limit))
+
+    def get_file(self, repository: str, path: str, *, ref: str | None = None) -> bytes:
+        """Return a file's content.
+
+        Args:
+            repository: ``owner/name``.
+            path: Of the file, from the root.
+            ref: A branch, tag or commit; the default branch where None.
+
+        Raises:
+            NotFound: There is no such file at that ref.
+            Permanent: It is a folder, or too large for this interface (1 MB).
+        """
+        if ".." in path.split("/") or not path.strip("/"):
+            raise UsageError(f"{path!r} is no path in a repository.", next_step="write it from the root on.")
+        purpose = f"read {path} of {repository}"
+        data = self._get(
+            f"{repository_path(repository)}/contents/{quote(path.strip('/'))}",
+            purpose=purpose,
+            query={"ref": ref} if ref is not None else None,
+        )
+        if not isinstance(data, dict) or data.get("encoding") != "base64":
+            raise Permanent(
+                f"Could not {purpose}: it is a folder, a link, or larger than 1 MB.",
+                next_step="name a plain, smaller file.",
+            )
+        try:
+            return base64.b64decode(data["content"])
+        except (KeyError, TypeError, binascii.Error) as error:
+            raise Permanent(f"Could not {purpose}: its content cannot be decoded.") from error
+
+    def required_checks(self, repository: str, branch: str) -> RequiredChecks:
+        """Return the checks that classic protection and rulesets require on a branch, sorted.
+
+        What this credential may not read is named rather than taken for "nothing required".
+        """
+        path = repository_path(repository)
+        contexts: set[str] = set()
+        unreadable: list[str] = []
+        sources: tuple[tuple[str, Callable[[], Iterator[str]]], ...] = (
+            ("branch protection", lambda: self._protected(path, branch, repository)),
+            ("rulesets", lambda: self._ruled(path, branch, repository)),
+        )
+        for name, read in sources:
+            try:
+                contexts.update(read())
+            except Denied as error:
+                unreadable.append(f"{name}: {error.next_step}")
+            except NotFound as error:
+                # Only GitHub's own words tell an unprotected branch from one whose rules are hidden.
+                if not re.search(r"not protected|not enabled", error.message):
+                    unreadable.append(f"{name}: it needs the permission administration=read.")
+        return RequiredChecks(contexts=tuple(sorted(contexts)), unreadable=tuple(unreadable))
+
+    def _protected(self, path: str, branch: str, repository: str) -> Iterator[str]:
+        data = self._get(
+            f"{path}/branches/{quoted(branch)}/protection/required_status_checks",
+            purpose=f"read the protection of {branch} of {repository}",
+        )
+        yield from parse("branch protection", lambda found: [str(name) for name in found["contexts"]], data)
+
+    def _ruled(self, path: str, branch: str, repository: str) -> Iterator[str]:
+        rules = self._pages(
+            f"{path}/rules/branches/{quoted(branch)}",
+            purpose=f"read the rules of {branch} of {repository}",
+            field=None,
+        )
+
+        def required(rule: Json) -> list[str]:
+            if rule["type"] != "required_status_checks":
+                return []
+            return [check["context"] for check in rule["parameters"]["required_status_checks"]]
+
+        for rule in rules:
+            yield from parse("rule", required, rule)
+
+    def rate_limits(self) -> tuple[RateLimit, ...]:
+        """Return what is left of each hourly budget; asking costs none of it."""
+        data = self._get("/rate_limit", purpose="read the rate limits")
+        return parse("list of rate limits", rate_limits, data)
+
+
+def _expiry(text: str | None) -> datetime | None:
+    # "2026-05-01 10:00:00 UTC", or with an offset in digits.
+    for form in ("%Y-%m-%d %H:%M:%S %Z", "%Y-%m-%d %H:%M:%S %z"):
+        try:
+            found = datetime.strptime(text or "", form)  # noqa: DTZ007 - the zone is set below
+        except ValueError:
+            continue
+        return found if found.tzinfo else found.replace(tzinfo=UTC)
+    return None
