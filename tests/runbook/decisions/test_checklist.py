@@ -130,6 +130,11 @@ def test_workflows_failing_together_on_one_commit_point_at_the_commit_first() ->
     assert "look at the commit before the infrastructure" in told.conclusion
 
 
+def test_one_workflow_failing_on_another_commit_is_enough_to_look_outside() -> None:
+    others = (_failure("ci-build-push.yml"), _failure("docs.yml", head_sha="b" * 40))
+    assert "different commits" in _ask(Question.SEVERAL_WORKFLOWS, other_failures=others).conclusion
+
+
 @pytest.mark.parametrize(
     "others",
     [
