@@ -1,7 +1,7 @@
 """Which steps of the runbook the product executes: ``coverage.tsv``, read and told.
 
 A step is *done* once a story test ran it: the test carries ``@pytest.mark.executes("IR-01", ...)``, the row
-names that test and the function that does the step, and tests/runbook/test_coverage.py holds the three together.
+names that test and the function that does the step, and tests/runbook/test_coverage.py holds them together.
 """
 
 from collections.abc import Collection
