@@ -151,6 +151,10 @@ def _check_names(policy: Policy) -> Iterator[Problem]:
 def _check_scheduled(policy: Policy) -> Iterator[Problem]:
     yield from _duplicates("scheduled", (run.name for run in policy.scheduled))
     for position, run in enumerate(policy.scheduled):
+        if run.request.get("mode") != "apply":
+            yield Problem(
+                f"scheduled[{position}].request.mode", 'must be "apply": a plan alone needs no entry here'
+            )
         cap = policy.caps.effects_per_plan
         if run.max_effects > cap:
             reason = f"{run.max_effects} is above caps.effects_per_plan ({cap})"

@@ -32,7 +32,7 @@ _FREEZE = {"name": "x", "start": "2027-01-02T00:00:00Z", "end": "2027-01-03T00:0
 _SCHEDULED = {
     "name": "prune",
     "procedure": "clear-caches",
-    "request": {"repository": "acme/app"},
+    "request": {"repository": "acme/app", "mode": "apply"},
     "max_effects": 5,
 }
 _SERVICE = {"name": "tts", "repository": "acme/app", "namespace": "a", "image": "i", "dockerfile": "d"}
@@ -191,6 +191,11 @@ _SECRET = {"name": "KEY", "repository": "acme/app", "every_months": 3}
             "above caps.effects_per_plan",
         ),
         (lambda d: d.update(scheduled=[_SCHEDULED | {"quorum": 3}]), "scheduled[0].quorum", "3 must approve"),
+        (
+            lambda d: d.update(scheduled=[_SCHEDULED | {"request": {"repository": "acme/app"}}]),
+            "scheduled[0].request.mode",
+            "needs no entry",
+        ),
         # remedies
         (lambda d: d.update(remedies={"passing": {}}), "remedies.passing", "needs no remedy"),
         (

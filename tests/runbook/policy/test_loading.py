@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
@@ -234,6 +235,19 @@ def test_a_minimal_policy_is_enough(minimal: Document) -> None:
     policy = parse_policy(minimal)
     assert policy.repository("acme/app").incidents_repository == "acme/app"
     assert policy.approvals.poll_seconds == 15
+
+
+def test_the_example_declares_the_schedules_of_the_deployments() -> None:
+    deployments = yaml.safe_load(
+        (EXAMPLE.parent / "deployments" / "prefect.yaml").read_text(encoding="utf-8")
+    )
+    sent = {
+        deployment["name"]: schedule["parameters"]["request"]
+        for deployment in deployments["deployments"]
+        for schedule in deployment.get("schedules", [])
+    }
+    for run in load_policy(EXAMPLE).scheduled:
+        assert sent[run.name] == run.request
 
 
 _PLAIN_TABLES = {heading.strip("[]"): kind for heading, kind in sections() if not heading.startswith("[[")}
