@@ -10,6 +10,6 @@ started as ``python -m sandbox``, or in a test::
 
 from sandbox.box import Box, running
 from sandbox.clock import Clock, SystemClock, VirtualClock
-from sandbox.github.scenario import ScenarioError
+from sandbox.github.scenario_values import ScenarioError
 
 __all__ = ["Box", "Clock", "ScenarioError", "SystemClock", "VirtualClock", "running"]

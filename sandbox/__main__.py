@@ -12,7 +12,7 @@ from pathlib import Path
 
 from sandbox.box import Box
 from sandbox.clock import SystemClock, VirtualClock
-from sandbox.github.scenario import ScenarioError
+from sandbox.github.scenario_values import ScenarioError
 
 
 def main(arguments: list[str] | None = None) -> int:

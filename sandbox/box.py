@@ -8,8 +8,10 @@ from typing import Any
 from sandbox import faults
 from sandbox.clock import Clock, SystemClock
 from sandbox.github.app import GitHub
-from sandbox.github.scenario import ScenarioError, build, load
-from sandbox.github.state import Repository, State
+from sandbox.github.records import Repository
+from sandbox.github.scenario import build, load
+from sandbox.github.scenario_values import ScenarioError
+from sandbox.github.state import State
 from sandbox.server import Server
 from sandbox.wire import Json
 

@@ -11,8 +11,9 @@ from datetime import datetime
 
 from sandbox.clock import Clock
 from sandbox.github import caches, downloads, issues, pages, repositories, runs
+from sandbox.github.records import ROLES, Token, User
 from sandbox.github.routing import DOCS, Call, Operation, routes
-from sandbox.github.state import ROLES, State, Token, User
+from sandbox.github.state import State
 from sandbox.limits import Limits, LimitSettings, Refusal
 from sandbox.wire import Json, Refused, Reply, Request, Route
 

@@ -1,8 +1,8 @@
 """Actions caches: list, delete, usage."""
 
 from sandbox.github import shapes
+from sandbox.github.records import Cache
 from sandbox.github.routing import REPOSITORY, Call, routes
-from sandbox.github.state import Cache
 from sandbox.wire import Refused, Reply
 
 CACHES = REPOSITORY + "/actions/caches"

@@ -7,10 +7,11 @@ import secrets
 import zipfile
 from datetime import datetime, timedelta
 
+from sandbox.github.records import Artifact, Attempt, Repository, Run
 from sandbox.github.routing import Call, routes
 from sandbox.github.runs import ACTIONS, RUN, find_attempt, find_job, find_run
 from sandbox.github.shapes import artifact
-from sandbox.github.state import Artifact, Attempt, Repository, Run, State
+from sandbox.github.state import State
 from sandbox.wire import Body, Bytes, Refused, Reply, Request
 
 STORE = "/_store/"

@@ -3,8 +3,8 @@
 from typing import Any
 
 from sandbox.github import shapes
+from sandbox.github.records import Comment, Event, Issue, Label, Repository
 from sandbox.github.routing import REPOSITORY, Call, invalid, routes
-from sandbox.github.state import Comment, Event, Issue, Label, Repository
 from sandbox.wire import Json, Refused, Reply
 
 ISSUES = REPOSITORY + "/issues"

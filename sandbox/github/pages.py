@@ -3,8 +3,9 @@
 import html
 import re
 
+from sandbox.github.records import Repository, Token, User
 from sandbox.github.shapes import when
-from sandbox.github.state import Repository, State, Token, User
+from sandbox.github.state import State
 from sandbox.wire import Bytes, Json, Refused, Reply, Request
 
 PAGE = re.compile(r"/(?P<owner>[^/]+)/(?P<name>[^/]+)/(?P<kind>issues|actions/runs)/(?P<number>\d+)")

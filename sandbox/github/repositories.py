@@ -3,8 +3,8 @@
 import base64
 
 from sandbox.github import shapes
+from sandbox.github.records import ROLES, Commit, Repository, sha_of
 from sandbox.github.routing import REPOSITORY, Call, invalid, routes
-from sandbox.github.state import ROLES, Commit, Repository, sha_of
 from sandbox.wire import Bytes, Json, Refused, Reply
 
 

@@ -7,7 +7,8 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
 
-from sandbox.github.state import ROLES, Repository, State, Token, User
+from sandbox.github.records import ROLES, Repository, Token, User
+from sandbox.github.state import State
 from sandbox.wire import Json, Refused, Reply, Request, Router
 
 REPOSITORY = "/repos/{owner}/{repo}"

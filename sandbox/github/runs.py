@@ -5,8 +5,8 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from sandbox.github import shapes
+from sandbox.github.records import Attempt, Job, Repository, Run, Workflow
 from sandbox.github.routing import REPOSITORY, Call, routes
-from sandbox.github.state import Attempt, Job, Repository, Run, Workflow
 from sandbox.wire import Refused, Reply
 
 ACTIONS = REPOSITORY + "/actions"

@@ -1,7 +1,6 @@
 """Reads a scenario file (YAML) into the state of the GitHub stand-in; sandbox/README.md has the format."""
 
 import hashlib
-import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 import yaml
 
 from sandbox.clock import Clock
-from sandbox.github.state import (
+from sandbox.github.records import (
     ROLES,
     Artifact,
     Attempt,
@@ -19,25 +18,18 @@ from sandbox.github.state import (
     Issue,
     JobPlan,
     Label,
-    LogText,
     Pull,
     Repository,
     Run,
-    State,
     Token,
     User,
     Workflow,
     sha_of,
 )
+from sandbox.github.scenario_values import ScenarioError, known, read_logs, seconds
+from sandbox.github.state import State
 from sandbox.limits import LimitSettings
-from sandbox.wire import Body, Bytes, Joined, Json, Repeated
-
-UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-ESCAPE_SIGN = "␛"  # stands for the escape character, which YAML block text cannot hold
-
-
-class ScenarioError(ValueError):
-    """A scenario cannot be read; the text says where and why."""
+from sandbox.wire import Json
 
 
 def load(source: Path | str | Mapping[str, Any]) -> Json:
@@ -66,7 +58,7 @@ def build(data: Json, clock: Clock) -> tuple[State, LimitSettings]:
     Raises:
         ScenarioError: A key is unknown or a value cannot be used.
     """
-    _known(data, "scenario", "bot", "repository", "webhook_secret", "limits", "users", "repositories")
+    known(data, "scenario", "bot", "repository", "webhook_secret", "limits", "users", "repositories")
     state = State(clock)
     for login, user in (data.get("users") or {}).items():
         _add_user(state, login, user or {})
@@ -79,29 +71,11 @@ def build(data: Json, clock: Clock) -> tuple[State, LimitSettings]:
     return state, limits
 
 
-def seconds(value: float | str) -> float:
-    """Read a duration: a number of seconds, or "90s", "25m", "3h", "40d"."""
-    if isinstance(value, int | float):
-        return float(value)
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", str(value))
-    if not match:
-        raise ScenarioError(f"{value!r} is not a duration; write seconds, or 90s, 25m, 3h, 40d")
-    return float(match[1]) * UNIT_SECONDS[match[2]]
-
-
-def _known(data: Any, where: str, *names: str) -> Json:
-    if not isinstance(data, dict):
-        raise ScenarioError(f"{where}: a mapping is wanted, not {type(data).__name__}")
-    if unknown := sorted(set(data) - set(names)):
-        raise ScenarioError(f"{where}: unknown key {unknown[0]!r}; known are {', '.join(names)}")
-    return data
-
-
 def _add_user(state: State, login: str, data: Json) -> None:
-    _known(data, f"users.{login}", "name", "type", "tokens", "permissions")
+    known(data, f"users.{login}", "name", "type", "tokens", "permissions")
     tokens = []
     for index, one in enumerate(data.get("tokens") or [{"permissions": data.get("permissions")}]):
-        _known(one, f"users.{login}.tokens", "value", "permissions", "app")
+        known(one, f"users.{login}.tokens", "value", "permissions", "app")
         made_up = "ghp_" + hashlib.sha256(f"{login} {index}".encode()).hexdigest()[:36]
         tokens.append(Token(one.get("value", made_up), one.get("permissions"), one.get("app")))
     user = User(
@@ -116,7 +90,7 @@ class _Builder:
     def __init__(self, state: State, full_name: str, data: Json) -> None:
         self.state = state
         self.where = f"repositories.{full_name}"
-        self.data = _known(
+        self.data = known(
             data,
             self.where,
             *(
@@ -177,7 +151,7 @@ class _Builder:
         items = self.data.get("commits") or [{"id": "first", "message": "Start"}]
         newer: Commit | None = None
         for item in items:  # newest first
-            _known(item, f"{self.where}.commits", "id", "sha", "message", "author", "ago", "branch", "files")
+            known(item, f"{self.where}.commits", "id", "sha", "message", "author", "ago", "branch", "files")
             commit = Commit(
                 sha=item.get("sha") or sha_of(f"{self.repository.full_name} {item['id']}"),
                 message=item.get("message", item["id"]),
@@ -194,7 +168,7 @@ class _Builder:
             self.commit_of[item["id"]] = commit
 
     def _workflow(self, item: Json) -> None:
-        _known(item, f"{self.where}.workflows", "file", "name", "state")
+        known(item, f"{self.where}.workflows", "file", "name", "state")
         path = f".github/workflows/{item['file']}"
         at = self.repository.created_at
         number = self.state.new_id("workflow", 4001)
@@ -205,7 +179,7 @@ class _Builder:
 
     def _label(self, item: Json | str) -> None:
         data = {"name": item} if isinstance(item, str) else item
-        _known(data, f"{self.where}.labels", "name", "color", "description")
+        known(data, f"{self.where}.labels", "name", "color", "description")
         name = data["name"]
         self.repository.labels[name.lower()] = Label(
             self.state.new_id("label", 8001), name, data.get("color", "ededed"), data.get("description")
@@ -213,7 +187,7 @@ class _Builder:
 
     def _pull(self, item: Json) -> None:
         names = ("title", "author", "head", "base", "commit", "state", "draft", "ago", "merged_ago")
-        _known(item, f"{self.where}.pulls", *names)
+        known(item, f"{self.where}.pulls", *names)
         number = self.repository.next_number()
         merged = item.get("merged_ago")
         self.repository.pulls[number] = Pull(
@@ -232,7 +206,7 @@ class _Builder:
 
     def _issue(self, item: Json) -> None:
         names = ("title", "body", "author", "state", "labels", "ago", "comments")
-        _known(item, f"{self.where}.issues", *names)
+        known(item, f"{self.where}.issues", *names)
         at = self._ago(item)
         number = self.repository.next_number()
         for name in item.get("labels") or []:
@@ -254,7 +228,7 @@ class _Builder:
             closed_by=item["author"] if item.get("state") == "closed" else None,
         )
         for one in item.get("comments") or []:
-            _known(one, f"{self.where}.issues.comments", "author", "body", "ago", "app")
+            known(one, f"{self.where}.issues.comments", "author", "body", "ago", "app")
             written = self._ago(one)
             comment_id = self.state.new_id("comment", 2_000_000_001)
             self.repository.comments[comment_id] = Comment(
@@ -262,7 +236,7 @@ class _Builder:
             )
 
     def _caches(self, item: Json) -> None:
-        _known(item, f"{self.where}.caches", "key", "ref", "size", "ago", "used_ago", "version", "count")
+        known(item, f"{self.where}.caches", "key", "ref", "size", "ago", "used_ago", "version", "count")
         for index in range(int(item.get("count", 1))):
             self.state.add_cache(
                 self.repository,
@@ -282,7 +256,7 @@ class _Builder:
     def _runs(self, item: Json) -> None:
         names = ("workflow", "commit", "branch", "event", "actor", "title", "ago", "jobs", "attempts")
         more = ("conclusion", "logs_gone", "artifacts", "count", "every", "queued_seconds")
-        _known(item, f"{self.where}.runs", *names, *more)
+        known(item, f"{self.where}.runs", *names, *more)
         count = int(item.get("count", 1))
         ago, every = seconds(item.get("ago", 3600)), seconds(item.get("every", 3600))
         for index in reversed(range(count)):  # oldest first, so that run numbers rise with time
@@ -313,7 +287,7 @@ class _Builder:
         self.repository.runs[run.id] = run
         self._attempts(item, run)
         for artifact in item.get("artifacts") or []:
-            _known(artifact, f"{self.where}.runs.artifacts", "name", "files", "expired")
+            known(artifact, f"{self.where}.runs.artifacts", "name", "files", "expired")
             number = self.state.new_id("artifact", 50_001)
             self.repository.artifacts[number] = Artifact(
                 number,
@@ -352,7 +326,7 @@ class _Builder:
             "saves_caches",
             "rerun",
         )
-        _known(item, f"{self.where}.runs.jobs", *names)
+        known(item, f"{self.where}.runs.jobs", *names)
         conclusion = item.get("conclusion", "success")
         rerun = item.get("rerun")
         blocker = item.get("fails_while_cache")
@@ -362,7 +336,7 @@ class _Builder:
             seconds=seconds(item.get("seconds", 60)),
             conclusion=conclusion,
             steps=[_step(one) for one in item.get("steps") or ["Set up job", "Run", "Complete job"]],
-            log=self._logs(item.get("log")),
+            log=read_logs(item.get("log"), self.data.get("logs") or {}, self.now),
             fails_while_cache=(blocker["key"], blocker.get("ref", main_ref)) if blocker else None,
             saves_cache=[
                 (one["key"], one.get("ref", main_ref), int(one.get("size", 1_000_000)))
@@ -370,29 +344,6 @@ class _Builder:
             ],
             rerun=self._plan({**{k: v for k, v in item.items() if k != "rerun"}, **rerun}) if rerun else None,
         )
-
-    def _logs(self, item: Any) -> dict[str, LogText | Body]:
-        if isinstance(item, dict) and not set(item) - {"failure", "success"}:
-            return {conclusion: self._log(one) for conclusion, one in item.items()}
-        return {"": self._log(item if item is not None else "Nothing to report.")}
-
-    def _log(self, item: Any) -> LogText | Body:
-        if isinstance(item, str) and item in (self.data.get("logs") or {}):
-            item = self.data["logs"][item]
-        if isinstance(item, str):
-            return LogText(item.replace(ESCAPE_SIGN, "\x1b"), stamped=True)
-        if isinstance(item, list):
-            parts = [self._log(one) for one in item]
-            return Joined([one.at(self.now, 1.0) if isinstance(one, LogText) else one for one in parts])
-        _known(item, f"{self.where}.logs", "text", "stamped", "repeat", "line_bytes", "binary_bytes", "bytes")
-        if "repeat" in item:
-            return Repeated(str(item["repeat"]).encode(), int(item["bytes"]))
-        if "line_bytes" in item:
-            return Joined([Repeated(b"x", int(item["line_bytes"])), Bytes(b"\n")])
-        if "binary_bytes" in item:
-            return Repeated(bytes(range(256)), int(item["binary_bytes"]))
-        text = str(item.get("text", "")).replace(ESCAPE_SIGN, "\x1b")
-        return LogText(text, stamped=bool(item.get("stamped", True)))
 
 
 def _step(item: Any) -> tuple[str, str]:

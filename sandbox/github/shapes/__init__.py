@@ -1,0 +1,26 @@
+"""The JSON that GitHub sends for each kind of thing; integration/github judges it."""
+
+from sandbox.github.shapes.actions import artifact, cache, job, run, workflow
+from sandbox.github.shapes.common import full_user, repo_url, user, when
+from sandbox.github.shapes.issues import comment, event, issue, label
+from sandbox.github.shapes.repositories import commit, full_repository, permission_level, pull
+
+__all__ = [
+    "artifact",
+    "cache",
+    "comment",
+    "commit",
+    "event",
+    "full_repository",
+    "full_user",
+    "issue",
+    "job",
+    "label",
+    "permission_level",
+    "pull",
+    "repo_url",
+    "run",
+    "user",
+    "when",
+    "workflow",
+]
