@@ -210,3 +210,25 @@ class RequiredChecks(Frozen):
 
     contexts: tuple[str, ...]
     unreadable: tuple[str, ...]
+
+
+class RegistryState(StrEnum):
+    """What a container registry says when it is asked for one image."""
+
+    READABLE = "readable"
+    UNREACHABLE = "unreachable"
+    LOGIN_REFUSED = "login_refused"
+    ACCESS_DENIED = "access_denied"
+    IMAGE_MISSING = "image_missing"
+    RATE_LIMITED = "rate_limited"
+
+
+class RegistryProbe(Frozen):
+    """The outcome of one look at a registry, with its reason in words."""
+
+    registry: str
+    image: str
+    tag: str
+    state: RegistryState
+    reason: str
+    retry_after_seconds: float | None

@@ -66,6 +66,15 @@ class Settings:
             approver_token=_credential(values, "RUNBOOK_APPROVER_TOKEN"),
         )
 
+    @property
+    def registry_url(self) -> str:
+        """The container registry that belongs to the API: GHCR, a GitHub server's own, or the sandbox's."""
+        parts = urlsplit(self.github_api_url)
+        host = parts.hostname or ""
+        if self.github_api_url == DEFAULT_GITHUB_API_URL:
+            return "https://ghcr.io"
+        return f"{parts.scheme}://{parts.netloc}" if _is_loopback(host) else f"https://containers.{host}"
+
     def require_github_token(self, purpose: str) -> SecretStr:
         """Return the product's GitHub token.
 

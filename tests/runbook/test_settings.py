@@ -35,6 +35,18 @@ def test_variables_are_taken_and_the_base_url_loses_its_slash() -> None:
     assert settings.prefect_api_url == "http://127.0.0.1:4200/api"
 
 
+@pytest.mark.parametrize(
+    ("api_url", "registry"),
+    [
+        ("", "https://ghcr.io"),
+        ("https://ghe.example/api/v3", "https://containers.ghe.example"),
+        ("http://127.0.0.1:8080", "http://127.0.0.1:8080"),
+    ],
+)
+def test_the_registry_follows_from_the_api(api_url: str, registry: str) -> None:
+    assert Settings.from_environment({"GITHUB_API_URL": api_url}).registry_url == registry
+
+
 @pytest.mark.parametrize("by_file", [False, True])
 def test_a_credential_shows_in_no_repr_and_the_scrubber_knows_it(tmp_path: Path, by_file: bool) -> None:
     file = tmp_path / "token"
