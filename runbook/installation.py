@@ -1,16 +1,14 @@
 """One installation as a process sees it: settings, policy, clients, ledger, engine, opened once.
 
-Tasks and flows ask for it instead of being given clients as arguments: no credential becomes a parameter (R8).
+Tasks and flows ask for it instead of being given clients: no credential becomes a parameter (R8).
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
-from runbook.clients.budget import Budget
 from runbook.clients.github_client import GitHubClient
 from runbook.clock import Clock, SystemClock
-from runbook.engine.canonical import canonical_json
 from runbook.engine.engine import Engine
 from runbook.engine.executions import RequesterKind
 from runbook.engine.gate import GateContext
@@ -20,6 +18,7 @@ from runbook.policy import Policy, load_policy
 from runbook.policy.approvals import ApprovalRule, ScheduledRun
 from runbook.scrub import install_log_scrubber
 from runbook.settings import Settings
+from runbook.triage.catalogue import Catalogue, catalogue_with
 from runbook.world import World
 
 
@@ -54,12 +53,7 @@ class Installation:
     @cached_property
     def github(self) -> GitHubClient:
         """GitHub as the product's own account."""
-        return GitHubClient(
-            token=self.settings.require_github_token("act on GitHub"),
-            api_url=self.settings.github_api_url,
-            clock=self.clock,
-            budget=Budget(clock=self.clock),
-        )
+        return GitHubClient.from_settings(self.settings, purpose="act on GitHub", clock=self.clock)
 
     @cached_property
     def product_login(self) -> str:
@@ -70,6 +64,11 @@ class Installation:
     def ledger(self) -> Ledger:
         """The ledger."""
         return Ledger(self.settings.ledger_url.get_secret_value())
+
+    @cached_property
+    def catalogue(self) -> Catalogue:
+        """The signatures that logs are scanned for: the built-in ones and the policy's known issues."""
+        return catalogue_with(self.policy.known_issues)
 
     @cached_property
     def world(self) -> World:

@@ -73,7 +73,7 @@ class Settings:
         host = parts.hostname or ""
         if self.github_api_url == DEFAULT_GITHUB_API_URL:
             return "https://ghcr.io"
-        return f"{parts.scheme}://{parts.netloc}" if _is_loopback(host) else f"https://containers.{host}"
+        return f"{parts.scheme}://{parts.netloc}" if is_loopback(host) else f"https://containers.{host}"
 
     def require_github_token(self, purpose: str) -> SecretStr:
         """Return the product's GitHub token.
@@ -125,7 +125,7 @@ def _base_url(values: Mapping[str, str], name: str, default: str) -> str:
             unchanged="Nothing was sent.",
             next_step=f"set it like {default}, or unset it to use that.",
         )
-    if parts.scheme == "http" and not _is_loopback(parts.hostname):
+    if parts.scheme == "http" and not is_loopback(parts.hostname):
         raise UsageError(
             f"{name} is plain http on {parts.hostname}: the token would travel readable.",
             unchanged="Nothing was sent.",
@@ -134,7 +134,8 @@ def _base_url(values: Mapping[str, str], name: str, default: str) -> str:
     return url
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether a host name means this machine: only there may a credential travel over plain http."""
     return host in ("localhost", "::1") or host.startswith("127.")
 
 

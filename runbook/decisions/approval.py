@@ -112,6 +112,11 @@ def parse_command(body: str) -> Command | None:
     return Command(approve=verb == "approve", digits=digits.lower(), reason=(reason or "").strip())
 
 
+def approvals_needed(rule: ApprovalRule, *, unnamed: bool) -> int:
+    """Return how many people must approve: one more than the quorum where nobody can name the requester."""
+    return rule.quorum + (1 if unnamed and rule.quorum else 0)
+
+
 def decide_approval(
     plan: PlanFacts,
     *,
@@ -133,7 +138,7 @@ def decide_approval(
         product_logins: The accounts the product acts as, lower case.
         now: The time.
     """
-    needed = rule.quorum + (1 if plan.unnamed and rule.quorum else 0)
+    needed = approvals_needed(rule, unnamed=plan.unnamed)
     if _shown_plan_was_edited(plan, comments):
         return GateDecision(
             verdict=Verdict.VOID, reason="the comment that shows the plan was edited", needed=needed

@@ -1,8 +1,8 @@
 """Record writes: the product's own issues, their comments and their end.
 
 They are notifications: after a crash one may be there twice, and the second says so. A marker in the text,
-which GitHub does not show, lets a probe find what an interrupted process wrote; only in texts by the product's
-own account, since anybody can copy a marker.
+which GitHub does not show, lets a probe find what an interrupted process wrote; it counts only in texts by the
+product's own account, since anybody can copy a marker.
 """
 
 from typing import Any

@@ -10,7 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from runbook.engine.canonical import canonical_json
-from runbook.engine.schema import AuditRow
+from runbook.engine.schema import AuditRow, EffectRow, PlanRow
 
 GENESIS = "0" * 64
 
@@ -104,6 +104,30 @@ def verify(session: Session, *, witness: str | None = None) -> AuditVerdict:
             head.seq, head, head.seq + 1, "the witnessed head is not in the log: lines were cut off"
         )
     return AuditVerdict(head.seq, head, None, "every line follows from the one before")
+
+
+def timeline(session: Session, execution_id: str) -> tuple[tuple[datetime, str], ...]:
+    """Return when what happened to an execution, its plans and its effects, oldest first.
+
+    Args:
+        session: A reading transaction.
+        execution_id: The execution.
+    """
+    plans = select(PlanRow.id).where(PlanRow.execution_id == execution_id)
+    effects = select(EffectRow.id).where(EffectRow.execution_id == execution_id)
+    subjects = [
+        f"execution:{execution_id}",
+        *(f"plan:{plan}" for plan in session.scalars(plans)),
+        *(f"effect:{effect}" for effect in session.scalars(effects)),
+    ]
+    rows = session.scalars(select(AuditRow).where(AuditRow.subject.in_(subjects)).order_by(AuditRow.seq))
+    return tuple((row.at, _sentence(row)) for row in rows)
+
+
+def _sentence(row: AuditRow) -> str:
+    said = [str(row.body[field]) for field in ("what", "digest", "reason", "note") if row.body.get(field)]
+    by = "" if row.actor == "runbook" else f" by {row.actor}"
+    return f"{row.event.replace('.', ' ').replace('_', ' ')}{by}{': ' if said else ''}{'; '.join(said)}"
 
 
 def _hash_of(row: AuditRow) -> str:

@@ -5,10 +5,12 @@ It knows no Prefect. A caller that wants each effect to be a Prefect task hands 
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
 from sqlalchemy import select
 
+from runbook.engine import audit
 from runbook.engine.effects import Effect
 from runbook.engine.executions import Executions, ExecutionState
 from runbook.engine.gate import Gate
@@ -196,6 +198,16 @@ class Engine:
             return self._undo(plan, lease, reason=reason, state=PlanState(state))
         finally:
             self.leases.release(lease)
+
+    def timeline(self, execution_id: str) -> tuple[tuple[datetime, str], ...]:
+        """Return what the audit says of an execution, its plans and effects, oldest first."""
+        with self.ledger.read() as session:
+            return audit.timeline(session, execution_id)
+
+    def audit_head(self) -> audit.AuditHead:
+        """Return the newest line of the audit: what a witness outside keeps."""
+        with self.ledger.read() as session:
+            return audit.head_of(session)
 
     def keep(self, lease: Lease) -> None:
         """Say during a long wait that this process is alive and still holds the lease.

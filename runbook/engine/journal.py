@@ -5,9 +5,9 @@ asks the outside world before sending again. The names passed to ``boundary`` ar
 tests stop the process.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -118,6 +118,21 @@ class Journal:
         query = select(EffectRow).where(EffectRow.plan_id == plan_id).order_by(EffectRow.position)
         with self._ledger.read() as session:
             return tuple(JournalEntry.of(row) for row in session.scalars(query))
+
+    def count_since(self, kind: str, *, params: Mapping[str, Any], since: datetime) -> int:
+        """Count the effects of a kind that were claimed since a time and not refused.
+
+        Args:
+            kind: The effect's kind.
+            params: Parameters that must be equal.
+            since: The earliest claim.
+        """
+        query = select(EffectRow.params).where(
+            EffectRow.kind == kind, EffectRow.sends > 0, EffectRow.claimed_at >= since
+        )
+        with self._ledger.read() as session:
+            found = list(session.scalars(query))
+        return sum(all(row.get(name) == value for name, value in params.items()) for row in found)
 
     def apply(self, entry_id: int, *, lease: Lease | None) -> JournalEntry:
         """Bring one effect to *confirmed* (or find that the world was already so).

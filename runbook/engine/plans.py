@@ -51,11 +51,13 @@ class StoredPlan:
     asks: int
     issues_repository: str | None
     issue_number: int | None
+    issue_url: str
     comment_id: int | None
     created_at: datetime
     expires_at: datetime
     requester: str | None
     requester_kind: RequesterKind
+    has_incident: bool
 
     @property
     def short_digest(self) -> str:
@@ -193,21 +195,24 @@ class Plans:
             )
         return found[0]
 
-    def shown(
-        self, plan_id: str, *, issues_repository: str, issue_number: int, comment_id: int
+    def placed(
+        self, plan_id: str, *, issues_repository: str, issue_number: int, issue_url: str
     ) -> StoredPlan:
-        """Note where people see the plan: decisions must come after that comment."""
+        """Note on which issue people will see the plan."""
         with self._ledger.write() as session:
             row = session.get_one(PlanRow, plan_id)
             row.issues_repository = issues_repository
             row.issue_number = issue_number
+            row.issue_url = issue_url
+            return self._stored(session, row)
+
+    def shown(self, plan_id: str, *, comment_id: int) -> StoredPlan:
+        """Note the comment that shows the plan: decisions must come after it."""
+        with self._ledger.write() as session:
+            row = session.get_one(PlanRow, plan_id)
             row.comment_id = comment_id
-            self._audit(
-                session,
-                row,
-                "plan.shown",
-                {"repository": issues_repository, "issue": issue_number, "comment": comment_id},
-            )
+            where = {"repository": row.issues_repository, "issue": row.issue_number, "comment": comment_id}
+            self._audit(session, row, "plan.shown", where)
             return self._stored(session, row)
 
     def ask(self, plan_id: str) -> int:
@@ -220,6 +225,12 @@ class Plans:
             row = session.get_one(PlanRow, plan_id)
             row.asks += 1
             return row.asks
+
+    def asks_of(self, execution_id: str) -> int:
+        """Return how often an execution was suspended, over all its plans."""
+        query = select(func.coalesce(func.sum(PlanRow.asks), 0)).where(PlanRow.execution_id == execution_id)
+        with self._ledger.read() as session:
+            return int(session.scalar(query) or 0)
 
     def end(self, plan_id: str, state: PlanState, *, reason: str) -> None:
         """End a plan; one that has ended stays as it is."""
@@ -291,9 +302,11 @@ class Plans:
             asks=row.asks,
             issues_repository=row.issues_repository,
             issue_number=row.issue_number,
+            issue_url=row.issue_url,
             comment_id=row.comment_id,
             created_at=row.created_at,
             expires_at=row.expires_at,
             requester=execution.requester,
             requester_kind=RequesterKind(execution.requester_kind),
+            has_incident=execution.incident_id is not None,
         )

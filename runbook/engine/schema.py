@@ -136,6 +136,7 @@ class PlanRow(Base):
     asks: Mapped[int] = mapped_column(default=0)
     issues_repository: Mapped[str | None]
     issue_number: Mapped[int | None]
+    issue_url: Mapped[str] = mapped_column(default="")
     comment_id: Mapped[int | None]
     created_at: Mapped[datetime]
     expires_at: Mapped[datetime]

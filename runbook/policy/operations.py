@@ -67,6 +67,16 @@ class Timings(Section):
     watch_poll_seconds: Seconds = Field(default=10, description="How often a watched run is looked at.")
     watch_timeout_seconds: Seconds = Field(default=9_000, description="How long a re-run is watched.")
     sweep_seconds: Seconds = Field(default=60, description="How often the sweeper runs.")
+    revive_grace_seconds: Seconds = Field(
+        default=30,
+        description="A run that died is left alone for so long, twice as long after each revival.",
+    )
+    silent_seconds: Seconds = Field(
+        default=600, description="A running run without a heartbeat for so long counts as dead."
+    )
+    max_revivals: Positive = Field(
+        default=5, description="So often a dead run is revived; then it is settled and a person called."
+    )
     suspend_timeout_seconds: Seconds = Field(
         default=604_800,
         description="When Prefect itself gives up a suspended run; longer than any approval's expiry.",

@@ -1,0 +1,363 @@
+"""The frame of every mutating procedure (R1): plan, gate, apply, verify, record.
+
+A flow hands in three steps: ``propose`` (reads, and in apply mode the incident), ``verify`` (its own check of
+the outside world) and ``conclude`` (the record). A run that was suspended, crashed or retried enters here again
+from the top and goes on where the ledger says it is.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from prefect import State
+from prefect.artifacts import create_markdown_artifact
+from prefect.client.schemas.objects import StateType
+from prefect.logging import get_run_logger
+from prefect.states import Completed, Failed
+
+from flows.waking import flow_run_id, idempotency_key, suspend, was_resumed
+from runbook import report
+from runbook.decisions.approval import GateDecision, Verdict, approvals_needed
+from runbook.effects.incident_issues import CloseIssue, OpenIssue, PostComment
+from runbook.engine.effects import Effect
+from runbook.engine.engine import Ended, Outcome, Verification
+from runbook.engine.executions import Execution, ExecutionState, Requester, RequesterKind
+from runbook.engine.journal import JournalEntry
+from runbook.engine.leases import Lease
+from runbook.engine.plan import Plan, PlanView
+from runbook.engine.plans import PlanState, StoredPlan
+from runbook.errors import Conflict, UsageError
+from runbook.installation import Installation, installation
+from runbook.policy import RepositoryPolicy
+from runbook.requests import Mode, ProcedureRequest
+from runbook.scrub import scrub
+from tasks.journal import apply_effect, write_record
+
+MAX_PLANS = 5
+"""So often a run plans anew because the world moved on under its plan; then it asks a person."""
+
+
+@dataclass(frozen=True)
+class IssuePlace:
+    """The issue on which a procedure shows its plan and its record."""
+
+    repository: str
+    number: int
+    url: str
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A plan before it is stored, with what is shown beside it and where.
+
+    ``place`` is None where an approval issue is still to be opened for it.
+    """
+
+    plan: Plan
+    view: PlanView
+    place: IssuePlace | None = None
+
+
+@dataclass(frozen=True)
+class Nothing:
+    """There is nothing to propose; the run ends with this state name and reason."""
+
+    name: str
+    reason: str
+    needs_person: bool = False
+
+
+class Run:
+    """One execution of a procedure, as its flow sees it.
+
+    Args:
+        here: The installation.
+        execution: The execution in the ledger; None in plan mode, which writes nothing.
+        request: What was asked.
+        procedure: The procedure's name.
+    """
+
+    def __init__(
+        self, here: Installation, execution: Execution | None, *, request: ProcedureRequest, procedure: str
+    ) -> None:
+        self.here = here
+        self.request = request
+        self.procedure = procedure
+        self._execution = execution
+        self.log = get_run_logger()
+
+    @property
+    def applying(self) -> bool:
+        """Whether it may write, records first of all."""
+        return self.request.mode is Mode.APPLY
+
+    @property
+    def execution(self) -> Execution:
+        """The execution.
+
+        Raises:
+            UsageError: In plan mode there is none.
+        """
+        if self._execution is None:
+            raise UsageError("Plan mode keeps no execution.")
+        return self._execution
+
+    @property
+    def repository(self) -> RepositoryPolicy:
+        """What the policy says about the request's repository."""
+        return self.here.policy.repository(self.request.repository)
+
+    def write(self, name: str, effect: Effect) -> JournalEntry:
+        """Make a record write, once per name."""
+        return write_record(self.execution.id, name, what=scrub(effect.describe()), effect=effect)
+
+    def comment(self, place: IssuePlace, name: str, body: str) -> JournalEntry:
+        """Post a comment on the procedure's issue, once per name."""
+        key = f"{self.execution.id}/{name}"
+        return self.write(
+            name, PostComment(repository=place.repository, issue=place.number, key=key, body=body)
+        )
+
+    def close_issue(self, place: IssuePlace) -> None:
+        """Close the procedure's issue."""
+        self.write("close-issue", CloseIssue(repository=place.repository, issue=place.number))
+
+    def end(self, state: ExecutionState, reason: str) -> None:
+        """End the execution in the ledger."""
+        self.here.engine.executions.end(self.execution.id, state, reason=reason)
+
+
+def begin(procedure: str, request: ProcedureRequest, *, requester: Requester | None = None) -> Run:
+    """Enter a procedure, for the first time or again.
+
+    Args:
+        procedure: Its name.
+        request: What was asked.
+        requester: Who asked, where the caller knows; else the ledger is asked.
+
+    Raises:
+        UsageError: The policy does not name the repository.
+    """
+    here = installation()
+    here.policy.repository(request.repository)
+    if request.mode is Mode.PLAN:
+        return Run(here, None, request=request, procedure=procedure)
+    schedule = here.scheduled(procedure, request.canonical())
+    if requester is None and schedule is not None:
+        requester = Requester(RequesterKind.SCHEDULE, schedule.name)
+    execution = here.engine.executions.begin(
+        flow_run_id(),
+        procedure=procedure,
+        repository=here.policy.repository(request.repository).name,
+        subject=request.subject,
+        request=request.canonical(),
+        idempotency_key=idempotency_key(),
+        requester=requester,
+    )
+    return Run(here, execution, request=request, procedure=procedure)
+
+
+def follow(
+    run: Run,
+    *,
+    propose: Callable[[], Proposal | Nothing],
+    verify: Callable[[StoredPlan, Lease], Verification],
+    conclude: Callable[[StoredPlan, Outcome], None],
+) -> State[None]:
+    """Take a procedure through the rest of its way.
+
+    Args:
+        run: The entered procedure.
+        propose: Reads the world and proposes; called again when the world moved on.
+        verify: The procedure's own check of the outside world, under the lease.
+        conclude: Writes the record of an applied plan; re-entrant.
+
+    Returns:
+        The flow's final state.
+    """
+    if not run.applying:
+        return _plan_only(run, propose())
+    if not run.execution.open:
+        return ended_state(run.execution.state, run.execution.reason)
+    for _ in range(MAX_PLANS):
+        plan = _unfinished(run)
+        if plan is None:
+            proposal = propose()
+            if isinstance(proposal, Nothing):
+                return _nothing(run, proposal)
+            plan = _store(run, proposal)
+        plan = _show(run, plan)
+        outcome = run.here.engine.outcome_of(plan)
+        if outcome is None:
+            decision = _ask(run, plan)
+            match decision.verdict:
+                case Verdict.WAITING:
+                    suspend(plan)
+                case Verdict.VOID:
+                    run.comment(place_of(plan), f"void-{plan.id}", report.decision_markdown(decision))
+                    continue
+                case Verdict.REJECTED | Verdict.EXPIRED:
+                    return _turned_down(run, plan, decision)
+                case Verdict.APPROVED:
+                    outcome = run.here.engine.apply(plan, verify=partial(verify, plan), step=_as_task)
+        if outcome is not None:
+            return _finish(run, plan, outcome, conclude)
+    reason = f"the world moved on under {MAX_PLANS} plans in a row"
+    run.end(ExecutionState.NEEDS_PERSON, reason)
+    return ended_state(ExecutionState.NEEDS_PERSON, reason)
+
+
+def ended_state(state: ExecutionState, reason: str) -> State[None]:
+    """Return the Prefect state that an ended execution shows; Completed only where it was verified (R5)."""
+    name = "".join(part.capitalize() for part in state.value.split("_"))
+    message = scrub(reason)
+    match state:
+        case ExecutionState.DONE:
+            return Completed(message=message, name="Verified")
+        case ExecutionState.ALREADY_CLAIMED:
+            return Completed(message=message, name=name)
+        case ExecutionState.UNDONE | ExecutionState.NEEDS_PERSON:
+            return Failed(message=message, name=name)
+        case _:
+            return State(type=StateType.CANCELLED, name=name, message=message)
+
+
+def _plan_only(run: Run, proposal: Proposal | Nothing) -> State[None]:
+    if isinstance(proposal, Nothing):
+        return Completed(message=scrub(proposal.reason), name="Planned")
+    markdown = report.plan_markdown(proposal.plan, proposal.view)
+    create_markdown_artifact(markdown, key="plan", description="What would be done")
+    return Completed(message=f"plan {proposal.plan.digest[:16]}; nothing was written", name="Planned")
+
+
+def _unfinished(run: Run) -> StoredPlan | None:
+    """Return the plan that an earlier process of this execution left: waiting, applying, or applied."""
+    plans = run.here.engine.plans
+    plan = plans.latest(run.execution.id)
+    if plan is None or plan.state in {PlanState.VOIDED, PlanState.SUPERSEDED}:
+        return None
+    if plan.issue_number is None:
+        plans.end(plan.id, PlanState.VOIDED, reason="interrupted before it had an issue to be shown on")
+        return None
+    return plan
+
+
+def _store(run: Run, proposal: Proposal) -> StoredPlan:
+    here = run.here
+    limit = here.policy.caps.effects_per_plan
+    schedule = here.scheduled(run.procedure, run.request.canonical())
+    if run.execution.requester_kind is RequesterKind.SCHEDULE and schedule is not None:
+        limit = min(limit, schedule.max_effects)
+    if len(proposal.plan.effects) > limit:
+        raise Conflict(
+            f"The plan has {len(proposal.plan.effects)} effects; the policy allows {limit}.",
+            unchanged="Nothing was changed.",
+            next_step="ask for less at once, or raise the cap in the policy",
+        )
+    rule = here.policy.approval_rule(run.procedure, run.request.repository)
+    plan = here.engine.plans.store(
+        run.execution.id,
+        proposal.plan,
+        view=proposal.view,
+        expires_after_seconds=rule.expires_after_seconds,
+    )
+    place = proposal.place or _approval_issue(run, proposal)
+    return here.engine.plans.placed(
+        plan.id, issues_repository=place.repository, issue_number=place.number, issue_url=place.url
+    )
+
+
+def _approval_issue(run: Run, proposal: Proposal) -> IssuePlace:
+    """Open the issue on which a plan without an incident is approved."""
+    repository = run.repository
+    entry = run.write(
+        "approval-issue",
+        OpenIssue(
+            repository=repository.incidents_repository,
+            key=f"{run.execution.id}/approval-issue",
+            title=scrub(f"Approval: {proposal.view.title}"),
+            body=f"{report.words(proposal.view.why)}\n\nThe plan follows as a comment.",
+            labels=(repository.labels.approval,),
+        ),
+    )
+    result = entry.result or {}
+    return IssuePlace(repository.incidents_repository, int(result["number"]), str(result["url"]))
+
+
+def _show(run: Run, plan: StoredPlan) -> StoredPlan:
+    """Post the plan as a comment and keep it as an artifact; once."""
+    if plan.comment_id is not None:
+        return plan
+    here = run.here
+    context = here.gate_context(plan)
+    needed = approvals_needed(context.rule, unnamed=plan.requester_kind is RequesterKind.UNNAMED)
+    ask = report.how_to_decide(plan, needed=needed, approvers=context.rule.approvers)
+    markdown = report.plan_markdown(plan.plan, plan.view, ask=ask)
+    place = place_of(plan)
+    entry = run.comment(place, f"plan-{plan.id}", markdown)
+    result = entry.result or {}
+    link = f"[Approve or reject on the issue]({result['url']})\n\n"
+    create_markdown_artifact(link + markdown, key="plan", description=f"Plan {plan.short_digest}")
+    return here.engine.plans.shown(plan.id, comment_id=int(result["comment"]))
+
+
+def _ask(run: Run, plan: StoredPlan) -> GateDecision:
+    here = run.here
+    context = here.gate_context(plan)
+    if context.rule.prefect_resume_counts:
+        context = here.gate_context(plan, resumed=was_resumed())
+    decision = here.engine.gate.pass_or_wait(plan, here.engine.journal.of_plan(plan.id), context)
+    for comment in decision.ignored:
+        run.log.info(
+            "%s's comment %s does not count: %s", scrub(comment.login), comment.comment_id, comment.why
+        )
+    run.log.info("Plan %s: %s (%s)", plan.short_digest, decision.verdict, scrub(decision.reason))
+    return decision
+
+
+def _as_task(entry: JournalEntry, lease: Lease) -> JournalEntry:
+    return apply_effect(entry.id, what=scrub(entry.effect.describe()), lease=lease)
+
+
+def _finish(
+    run: Run, plan: StoredPlan, outcome: Outcome, conclude: Callable[[StoredPlan, Outcome], None]
+) -> State[None]:
+    markdown = report.outcome_markdown(outcome)
+    create_markdown_artifact(markdown, key="report", description="What was done, and what the check found")
+    run.comment(place_of(plan), f"outcome-{plan.id}", markdown)
+    conclude(plan, outcome)
+    state = {
+        Ended.DONE: ExecutionState.DONE,
+        Ended.UNDONE: ExecutionState.UNDONE,
+        Ended.NEEDS_PERSON: ExecutionState.NEEDS_PERSON,
+    }[outcome.ended]
+    run.end(state, outcome.reason)
+    return ended_state(state, outcome.reason)
+
+
+def _turned_down(run: Run, plan: StoredPlan, decision: GateDecision) -> State[None]:
+    run.comment(place_of(plan), f"decision-{plan.id}", report.decision_markdown(decision))
+    if not plan.has_incident:
+        run.close_issue(place_of(plan))
+    state = ExecutionState(decision.verdict.value)
+    run.end(state, decision.reason)
+    return ended_state(state, decision.reason)
+
+
+def _nothing(run: Run, nothing: Nothing) -> State[None]:
+    if nothing.needs_person:
+        run.end(ExecutionState.NEEDS_PERSON, nothing.reason)
+    else:
+        run.end(ExecutionState.DONE, nothing.reason)
+    return Completed(message=scrub(nothing.reason), name=nothing.name)
+
+
+def place_of(plan: StoredPlan) -> IssuePlace:
+    """Return the issue that a plan is shown on.
+
+    Raises:
+        UsageError: It has none yet.
+    """
+    if plan.issues_repository is None or plan.issue_number is None:
+        raise UsageError(f"Plan {plan.short_digest} has no issue.")
+    return IssuePlace(plan.issues_repository, plan.issue_number, plan.issue_url)

@@ -1,0 +1,174 @@
+"""The sweeper (R4): dead runs are resumed, failed ones undone, what is due expires."""
+
+from datetime import UTC, datetime
+from uuid import UUID
+
+from prefect import State, flow
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, FlowRunFilterStateType
+from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.exceptions import ObjectNotFound
+from prefect.logging import get_run_logger
+from prefect.states import AwaitingRetry, Completed
+
+from flows.procedure import IssuePlace
+from flows.waking import flow_run_id
+from runbook import report
+from runbook.decisions.sweep import (
+    RunState,
+    SweepAction,
+    SweepDecision,
+    SweepFacts,
+    SweepRules,
+    decide_sweep,
+)
+from runbook.effects.incident_issues import PostComment
+from runbook.engine.engine import Ended, Outcome
+from runbook.engine.executions import Execution, ExecutionState
+from runbook.engine.plans import PlanState
+from runbook.engine.processes import is_provably_dead
+from runbook.errors import RunbookError
+from runbook.installation import Installation, installation
+from runbook.requests import Mode, SweepRequest
+from runbook.scrub import scrub
+from tasks.journal import write_record
+
+PROCEDURE = "sweep"
+MAX_SUSPENDED = 200
+"""Suspended runs looked at in one sweep, to wake those whose execution has ended."""
+
+
+@flow(name=PROCEDURE, flow_run_name="sweep", persist_result=False, log_prints=False)
+def sweep(request: SweepRequest) -> State[None]:
+    """Revive runs whose process died, settle those that will not go on, wake those whose plan expired."""
+    here = installation()
+    log = get_run_logger()
+    done: list[str] = []
+    failed: list[str] = []
+    with get_client(sync_client=True) as client:
+        for execution in here.engine.executions.open():
+            decision = _decide(here, client, execution)
+            if decision.action is SweepAction.LEAVE:
+                continue
+            done.append(f"{decision.action} {execution.procedure} ({execution.subject}): {decision.reason}")
+            log.info(scrub(done[-1]))
+            if request.mode is Mode.APPLY:
+                try:
+                    _carry_out(here, client, execution, decision)
+                except (
+                    RunbookError
+                ) as error:  # one that cannot be settled now must not keep the others waiting
+                    failed.append(f"{execution.id}: {error}")
+                    log.warning("%s: %s", execution.id, scrub(str(error)))
+        if request.mode is Mode.APPLY:
+            done += _wake_ended(here, client)
+    message = "; ".join(done) or "nothing to do"
+    if failed:
+        return State(type=StateType.FAILED, name="Unsettled", message=scrub("; ".join(failed)))
+    return Completed(message=scrub(message), name="Swept" if request.mode is Mode.APPLY else "Planned")
+
+
+def _decide(here: Installation, client: SyncPrefectClient, execution: Execution) -> SweepDecision:
+    run = _read(client, execution.id)
+    state = run.state if run is not None else None
+    plan = here.engine.plans.latest(execution.id)
+    timings = here.policy.timings
+    facts = SweepFacts(
+        run=RunState(state.type.value) if state is not None else RunState.MISSING,
+        run_state_since=_aware(state.timestamp) if state is not None else execution.heartbeat_at,
+        process_dead=is_provably_dead(execution.process),
+        heartbeat_at=execution.heartbeat_at,
+        revivals=execution.revivals,
+        plan_expires_at=plan.expires_at if plan is not None and plan.state is PlanState.WAITING else None,
+    )
+    rules = SweepRules(
+        grace_seconds=timings.revive_grace_seconds,
+        silent_seconds=timings.silent_seconds,
+        max_revivals=timings.max_revivals,
+    )
+    return decide_sweep(facts, rules=rules, now=here.clock.now())
+
+
+def _carry_out(
+    here: Installation, client: SyncPrefectClient, execution: Execution, decision: SweepDecision
+) -> None:
+    match decision.action:
+        case SweepAction.REVIVE:
+            here.engine.executions.revived(execution.id)
+            # Forced: a run that is Running in name only has no other way back.
+            client.set_flow_run_state(UUID(execution.id), AwaitingRetry(message=decision.reason), force=True)
+        case SweepAction.RESUME:
+            client.resume_flow_run(UUID(execution.id))
+        case SweepAction.CANCEL:
+            _settle(here, execution, ExecutionState.CANCELLED, decision.reason)
+        case SweepAction.EXPIRE:
+            _settle(here, execution, ExecutionState.EXPIRED, decision.reason)
+        case SweepAction.GIVE_UP:
+            _settle(here, execution, ExecutionState.NEEDS_PERSON, decision.reason)
+        case SweepAction.LEAVE:
+            return
+
+
+def _settle(here: Installation, execution: Execution, state: ExecutionState, reason: str) -> None:
+    """Undo, write the record, end; in this order, so that a sweep that dies goes on at the next one."""
+    outcome = here.engine.settle(execution.id, state=state, reason=reason)
+    ended = ExecutionState.NEEDS_PERSON if outcome and outcome.ended is Ended.NEEDS_PERSON else state
+    place = _place(here, execution)
+    if place is not None:
+        effect = PostComment(
+            repository=place.repository,
+            issue=place.number,
+            key=f"{execution.id}/settled",
+            body=_settled_markdown(execution, ended, reason, outcome),
+        )
+        write_record(execution.id, "settled", what=effect.describe(), effect=effect)
+    here.engine.executions.end(execution.id, ended, reason=reason)
+
+
+def _settled_markdown(
+    execution: Execution, state: ExecutionState, reason: str, outcome: Outcome | None
+) -> str:
+    head = f"**{execution.procedure} ended: {state.value.replace('_', ' ')}.** {report.words(reason)}"
+    if outcome is None:
+        return f"{head}\n\nNothing had been changed."
+    return f"{head}\n\n{report.outcome_markdown(outcome)}"
+
+
+def _place(here: Installation, execution: Execution) -> IssuePlace | None:
+    plan = here.engine.plans.latest(execution.id)
+    if plan is not None and plan.issues_repository is not None and plan.issue_number is not None:
+        return IssuePlace(plan.issues_repository, plan.issue_number, plan.issue_url)
+    if execution.incident_id is None:
+        return None
+    incident = here.engine.incidents.get(execution.incident_id)
+    if incident.issue_number is None:
+        return None
+    return IssuePlace(incident.issues_repository, incident.issue_number, incident.issue_url)
+
+
+def _wake_ended(here: Installation, client: SyncPrefectClient) -> list[str]:
+    """Wake suspended runs whose execution has ended (superseded, say), so that they end too."""
+    suspended = client.read_flow_runs(
+        flow_run_filter=FlowRunFilter(
+            state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.PAUSED]))
+        ),
+        limit=MAX_SUSPENDED,
+    )
+    woken = []
+    for run in suspended:
+        execution = here.engine.executions.get(str(run.id))
+        if execution is not None and not execution.open and str(run.id) != flow_run_id():
+            client.resume_flow_run(run.id)
+            woken.append(f"wake {execution.procedure} ({execution.subject}): it ended as {execution.state}")
+    return woken
+
+
+def _read(client: SyncPrefectClient, execution_id: str) -> FlowRun | None:
+    try:
+        return client.read_flow_run(UUID(execution_id))
+    except ObjectNotFound:
+        return None
+
+
+def _aware(at: datetime) -> datetime:
+    return at if at.tzinfo else at.replace(tzinfo=UTC)

@@ -1,0 +1,292 @@
+"""Runbook section "Workflow Failure Response" (IR-01 to IR-22): what broke, how urgent, what may be done."""
+
+from datetime import timedelta
+
+from prefect import State, flow
+from prefect.artifacts import create_markdown_artifact
+from prefect.states import Completed
+
+from flows.clear_caches import cache_table
+from flows.procedure import IssuePlace, Nothing, Proposal, Run, begin, ended_state, follow
+from runbook import report
+from runbook.assessment import Assessment
+from runbook.decisions.cache_selection import CacheSelection, select_implicated
+from runbook.decisions.checklist import ChecklistFacts, SimilarIncident, answer_checklist
+from runbook.decisions.remedy import RemedyDecision, RemedyFacts, decide_remedy, remedy_effects
+from runbook.decisions.severity import SeverityFacts, affected_ref, decide_severity
+from runbook.effects.actions_runs import RerunFailedJobs
+from runbook.effects.incident_issues import OpenIssue
+from runbook.engine.engine import Ended, Outcome, Verification
+from runbook.engine.executions import BY_PRODUCT, ExecutionState
+from runbook.engine.incidents import Incident
+from runbook.engine.leases import Lease
+from runbook.engine.plan import Plan, PlanView
+from runbook.engine.plans import StoredPlan
+from runbook.models import WorkflowRun
+from runbook.policy import Remedy, WorkflowKind
+from runbook.requests import TriageRequest
+from tasks.actions_caches import list_caches
+from tasks.actions_runs import (
+    Surroundings,
+    read_failed_logs,
+    read_jobs,
+    read_run,
+    read_surroundings,
+    watch_attempt,
+)
+from tasks.registry import probe_registry, read_rate_limits
+
+PROCEDURE = "triage-failed-run"
+
+
+@flow(name=PROCEDURE, flow_run_name="triage {request.subject}", persist_result=False, log_prints=False)
+def triage_failed_run(request: TriageRequest) -> State[None]:
+    """Find out what broke a workflow run, open its incident, and plan the remedy that the policy allows.
+
+    Done means that the re-run was watched to its green end; without a remedy, that the incident stands.
+    """
+    run = begin(PROCEDURE, request, requester=BY_PRODUCT)
+    if run.applying and run.execution.open and run.execution.incident_id is None:
+        failed = read_run(run.repository.name, request.run_id, attempt=request.run_attempt)
+        refused = _claim(run, failed)
+        if refused is not None:
+            return refused
+    return follow(
+        run,
+        propose=lambda: _propose(run, request),
+        verify=_verify,
+        conclude=lambda plan, outcome: _conclude(run, plan, outcome),
+    )
+
+
+def assess(run: Run, failed: WorkflowRun) -> Assessment:
+    """Gather and decide what triage says about a failed attempt; reads only.
+
+    Args:
+        run: The entered procedure.
+        failed: The attempt.
+    """
+    policy = run.here.policy
+    repository = run.repository
+    jobs = read_jobs(repository.name, failed.id, attempt=failed.run_attempt)
+    reading = read_failed_logs(repository.name, jobs)
+    around = read_surroundings(failed)
+    workflow = repository.workflow(failed.path)
+    pulls = around.blocked_pull_requests or ()
+    severity = decide_severity(
+        SeverityFacts(
+            ref=affected_ref(failed, repository),
+            failure_class=reading.classification.failure_class,
+            workflow_kind=workflow.kind,
+            workflow_required=workflow.required,
+            blocked_pull_requests=tuple(pull.number for pull in pulls),
+            duration_minutes=(failed.updated_at - failed.run_started_at) / timedelta(minutes=1),
+            baseline_minutes=workflow.baseline_minutes,
+            passed_on_retry=around.passed_on_retry,
+        ),
+        policy=policy,
+    )
+    builds = workflow.kind in {WorkflowKind.BUILD, WorkflowKind.DEPLOY}
+    return Assessment(
+        run=failed,
+        jobs=jobs,
+        recent_runs=around.recent_runs,
+        classification=reading.classification,
+        severity=severity,
+        checklist=answer_checklist(
+            _checklist_facts(run, failed, around, reading.classification.fingerprint), triage=policy.triage
+        ),
+        rate_limits=read_rate_limits() if builds else (),
+        registry=probe_registry(repository.name) if builds else None,
+        notes=(*reading.notes, *around.notes),
+        assessed_at=run.here.clock.now(),
+    )
+
+
+def _claim(run: Run, failed: WorkflowRun) -> State[None] | None:
+    """Claim the attempt (R10); end the flow where another execution has it, or where nothing failed."""
+    if failed.status != "completed" or failed.conclusion in {"success", "skipped", "neutral"}:
+        reason = f"run {failed.id}, attempt {failed.run_attempt}, is {failed.conclusion or failed.status}: not failed"
+        run.end(ExecutionState.DONE, reason)
+        return Completed(message=reason, name="NotFailed")
+    ours = run.here.engine.executions.claim_attempt(
+        run.execution.id,
+        repository=run.repository.name,
+        run_id=failed.id,
+        run_attempt=failed.run_attempt,
+    )
+    if ours:
+        return None
+    reason = f"attempt {failed.run_attempt} of run {failed.id} is being triaged already"
+    run.end(ExecutionState.ALREADY_CLAIMED, reason)
+    return ended_state(ExecutionState.ALREADY_CLAIMED, reason)
+
+
+def _checklist_facts(run: Run, failed: WorkflowRun, around: Surroundings, fingerprint: str) -> ChecklistFacts:
+    repository = run.repository
+    earlier = run.here.engine.incidents.recent(repository=repository.name, fingerprint=fingerprint)
+    return ChecklistFacts(
+        ref=affected_ref(failed, repository),
+        ref_name=failed.head_branch or failed.head_sha[:12],
+        workflow_file=failed.workflow_file,
+        workflow_required=repository.workflow(failed.path).required,
+        head_sha=failed.head_sha,
+        failed_at=failed.updated_at,
+        blocked_pull_requests=around.blocked_pull_requests,
+        earlier_incidents=tuple(
+            SimilarIncident(title=incident.title, html_url=incident.issue_url, opened_at=incident.opened_at)
+            for incident in earlier
+        ),
+        other_failures=around.other_failures,
+        suspects=around.suspects,
+    )
+
+
+def _propose(run: Run, request: TriageRequest) -> Proposal | Nothing:
+    failed = read_run(run.repository.name, request.run_id, attempt=request.run_attempt)
+    if failed.conclusion == "success":
+        return _green_meanwhile(run, failed)
+    assessment = assess(run, failed)
+    create_markdown_artifact(
+        report.incident_markdown(assessment, on_call=None), key="assessment", description="What triage found"
+    )
+    place = _open_incident(run, assessment) if run.applying else None
+    facts = _remedy_facts(run, assessment)
+    proposed = run.here.policy.remedy(assessment.classification.failure_class).propose
+    decision = decide_remedy(facts, proposed=proposed, caps=run.here.policy.caps)
+    if not decision.remedies:
+        if place is not None:
+            run.comment(place, "no-remedy", f"No remedy is proposed: {report.words(decision.reason)}.")
+        return Nothing(name="Triaged", reason=f"{report.incident_title(assessment)}; {decision.reason}")
+    return Proposal(
+        plan=Plan.of(
+            procedure=PROCEDURE, repository=run.repository.name, effects=remedy_effects(facts, decision)
+        ),
+        view=_view(run, assessment, facts.caches, decision),
+        place=place,
+    )
+
+
+def _green_meanwhile(run: Run, failed: WorkflowRun) -> Nothing:
+    reason = f"run {failed.id} is green at attempt {failed.run_attempt} without our doing"
+    incident_id = run.execution.incident_id if run.applying else None
+    if incident_id is not None:
+        _close_incident(run, run.here.engine.incidents.get(incident_id), reason)
+    return Nothing(name="Resolved", reason=reason)
+
+
+def _remedy_facts(run: Run, assessment: Assessment) -> RemedyFacts:
+    failed = assessment.run
+    keys = frozenset(assessment.classification.cache_keys)
+    proposed = run.here.policy.remedy(assessment.classification.failure_class).propose
+    caches = CacheSelection(chosen=(), staying=())
+    if keys and Remedy.CLEAR_IMPLICATED_CACHES in proposed:
+        refs = {f"refs/heads/{run.repository.default_branch}"}
+        if failed.head_branch:
+            refs.add(f"refs/heads/{failed.head_branch}")
+        refs |= {f"refs/pull/{number}/merge" for number in failed.pull_requests}
+        caches = select_implicated(list_caches(run.repository.name), keys=keys, refs=frozenset(refs))
+    return RemedyFacts(
+        run=failed,
+        failure_class=assessment.classification.failure_class,
+        caches=caches,
+        reruns_of_run=failed.run_attempt - 1,
+        reruns_today=run.here.engine.journal.count_since(
+            RerunFailedJobs.kind,
+            params={"repository": failed.repository, "workflow_file": failed.workflow_file},
+            since=run.here.clock.now() - timedelta(days=1),
+        ),
+    )
+
+
+def _view(run: Run, assessment: Assessment, caches: CacheSelection, decision: RemedyDecision) -> PlanView:
+    failure_class = assessment.classification.failure_class
+    failed = assessment.run
+    scorecard = run.here.engine.plans.scorecard(remedy=decision.name, failure_class=failure_class)
+    clears = f"delete {len(caches.chosen)} implicated caches, then " if caches.chosen else ""
+    cold = "Builds that would have restored these caches start cold once. " if caches.chosen else ""
+    jobs = ", ".join(job.name for job in assessment.failed_jobs)
+    return PlanView(
+        title=f"{clears}re-run the failed jobs of {failed.workflow_file}",
+        why=f"{assessment.classification.summary} {assessment.classification.proposal}",
+        remedy=decision.name,
+        failure_class=failure_class,
+        blast_radius=f"{cold}Only the failed jobs ({jobs}) run again, with the rights of the run's first actor.",
+        if_nobody_acts=(
+            f"{failed.workflow_file} stays red on {failed.head_branch or failed.head_sha[:12]}, "
+            "and the next run is likely to fail the same way."
+        ),
+        history=scorecard.sentence(),
+        tables=(cache_table(caches),) if caches.chosen else (),
+    )
+
+
+def _open_incident(run: Run, assessment: Assessment) -> IssuePlace:
+    """Open the incident's issue, or say on an open one that the same failure happened again."""
+    incidents = run.here.engine.incidents
+    repository = run.repository
+    failed = assessment.run
+    incident = incidents.open_or_join(
+        run.execution.id,
+        repository=repository.name,
+        issues_repository=repository.incidents_repository,
+        fingerprint=assessment.classification.fingerprint,
+        failure_class=assessment.classification.failure_class,
+        severity=assessment.level,
+        title=report.incident_title(assessment),
+        detail={
+            "run_id": failed.id,
+            "run_attempt": failed.run_attempt,
+            "failed_at": failed.updated_at.isoformat(),
+        },
+    )
+    body = report.incident_markdown(assessment, on_call=run.here.policy.on_call)
+    if incident.issue_number is None:
+        labels = (repository.labels.incident, repository.labels.for_severity(assessment.level))
+        entry = run.write(
+            "incident-issue",
+            OpenIssue(
+                repository=repository.incidents_repository,
+                key=f"incident-{incident.id}",
+                title=incident.title,
+                body=body,
+                labels=labels,
+            ),
+        )
+        result = entry.result or {}
+        incident = incidents.issue_opened(incident.id, number=int(result["number"]), url=str(result["url"]))
+        return _place(incident)
+    place = _place(incident)
+    run.comment(place, "assessment", body)
+    return place
+
+
+def _verify(plan: StoredPlan, lease: Lease) -> Verification:
+    reruns = [e for e in (planned.load() for planned in plan.plan.effects) if isinstance(e, RerunFailedJobs)]
+    if not reruns:
+        return Verification(passed=True, reason="nothing was re-run; the next run will tell")
+    rerun = reruns[0]
+    return watch_attempt(rerun.repository, rerun.run_id, attempt=rerun.failed_attempt + 1, lease=lease)
+
+
+def _conclude(run: Run, plan: StoredPlan, outcome: Outcome) -> None:
+    if run.execution.incident_id is None or outcome.ended is not Ended.DONE:
+        return
+    _close_incident(run, run.here.engine.incidents.get(run.execution.incident_id), outcome.reason)
+
+
+def _close_incident(run: Run, incident: Incident, resolution: str) -> None:
+    """Close it with its timeline and the audit's head, the witness outside (R12)."""
+    engine = run.here.engine
+    closed = engine.incidents.close(incident.id, resolution=resolution)
+    place = _place(closed)
+    run.comment(
+        place, "closing", report.closing_markdown(engine.timeline(run.execution.id), engine.audit_head())
+    )
+    run.close_issue(place)
+
+
+def _place(incident: Incident) -> IssuePlace:
+    if incident.issue_number is None:
+        raise AssertionError(f"incident {incident.id} has no issue yet")
+    return IssuePlace(incident.issues_repository, incident.issue_number, incident.issue_url)

@@ -1,0 +1,57 @@
+"""What triage knows of a failed run, in one value: the incident shows it, the remedy rests on it."""
+
+from datetime import datetime
+
+from runbook.decisions.checklist import ChecklistAnswer
+from runbook.decisions.severity import SeverityDecision
+from runbook.models import Frozen, Job, RateLimit, RegistryProbe, WorkflowRun
+from runbook.policy import Severity
+from runbook.triage.classify import Classification
+
+
+class Assessment(Frozen):
+    """A triaged attempt.
+
+    Args:
+        run: The failed attempt (IR-02).
+        jobs: Its jobs with their steps.
+        recent_runs: Earlier runs of the same workflow, newest first (IR-01).
+        classification: What the failed jobs' logs say.
+        severity: How urgent it is, by which rule (IR-05 to IR-08).
+        checklist: The five questions (IR-09 to IR-13).
+        rate_limits: What is left of GitHub's budgets (IR-19); empty where it was not asked.
+        registry: The registry's state (IR-18); None where it was not asked.
+        notes: What could not be read, and why.
+        assessed_at: When this was written (IR-04).
+    """
+
+    run: WorkflowRun
+    jobs: tuple[Job, ...]
+    recent_runs: tuple[WorkflowRun, ...]
+    classification: Classification
+    severity: SeverityDecision
+    checklist: tuple[ChecklistAnswer, ...]
+    rate_limits: tuple[RateLimit, ...] = ()
+    registry: RegistryProbe | None = None
+    notes: tuple[str, ...] = ()
+    assessed_at: datetime
+
+    @property
+    def failed_jobs(self) -> tuple[Job, ...]:
+        """The jobs that kept the run from being green."""
+        return failed_jobs(self.jobs)
+
+    @property
+    def level(self) -> Severity:
+        """The severity to announce; the least urgent where no rule holds."""
+        return self.severity.severity or Severity.P3
+
+    @property
+    def seconds_to_assessment(self) -> float:
+        """Time from the failure to this assessment (IR-04), in seconds."""
+        return (self.assessed_at - self.run.updated_at).total_seconds()
+
+
+def failed_jobs(jobs: tuple[Job, ...]) -> tuple[Job, ...]:
+    """Return the jobs whose conclusion keeps a run from being green."""
+    return tuple(job for job in jobs if job.conclusion not in {"success", "skipped", "neutral", None})

@@ -1,0 +1,110 @@
+"""Which remedy to propose for a triaged failure: a pure function of class, policy and what exists."""
+
+from enum import StrEnum
+
+from runbook.decisions.cache_selection import CacheSelection, plan_deletions
+from runbook.effects.actions_runs import RerunFailedJobs
+from runbook.engine.effects import Effect
+from runbook.models import Frozen, WorkflowRun
+from runbook.policy import Caps, Remedy
+from runbook.triage.classes import FailureClass
+
+
+class NoRemedy(StrEnum):
+    """Why nothing is proposed."""
+
+    NOT_IN_POLICY = "the policy proposes nothing for this class of failure"
+    NO_CACHE_FOUND = "none of the caches that the log names exists any more"
+    TOO_MANY_RERUNS = "the run was re-run as often as the policy allows"
+    TOO_MANY_RERUNS_TODAY = "the workflow was re-run as often today as the policy allows"
+    TOO_MANY_DELETIONS = "more caches are implicated than one plan may delete"
+
+
+class RemedyFacts(Frozen):
+    """What the choice rests on.
+
+    Args:
+        run: The failed attempt.
+        failure_class: What triage found.
+        caches: The implicated caches, and those that would stay.
+        reruns_of_run: Re-runs of this run so far, the product's and other people's.
+        reruns_today: The product's re-runs of this workflow in the last 24 hours.
+    """
+
+    run: WorkflowRun
+    failure_class: FailureClass
+    caches: CacheSelection
+    reruns_of_run: int
+    reruns_today: int
+
+
+class RemedyDecision(Frozen):
+    """The remedies to propose, in order; none, with the reason why."""
+
+    remedies: tuple[Remedy, ...]
+    reason: str
+
+    @property
+    def name(self) -> str:
+        """How the scorecard names the combination."""
+        return "+".join(self.remedies)
+
+
+def decide_remedy(facts: RemedyFacts, *, proposed: tuple[Remedy, ...], caps: Caps) -> RemedyDecision:
+    """Choose among the remedies that the policy lets triage propose.
+
+    A re-run without the clean-up that the policy puts before it would fail again, so nothing is proposed then.
+    Waiting for a rate limit's reset is no effect: the incident shows the reset, and whoever approves waits.
+
+    Args:
+        facts: What is known.
+        proposed: The policy's remedies for this class, in order.
+        caps: The policy's limits.
+    """
+    if not proposed:
+        return _none(NoRemedy.NOT_IN_POLICY)
+    clears = Remedy.CLEAR_IMPLICATED_CACHES in proposed
+    if clears and not facts.caches.chosen and facts.failure_class is FailureClass.CACHE_CORRUPTION:
+        return _none(NoRemedy.NO_CACHE_FOUND)
+    if clears and len(facts.caches.chosen) > caps.cache_deletions_per_plan:
+        return _none(NoRemedy.TOO_MANY_DELETIONS)
+    if Remedy.RERUN_FAILED_JOBS in proposed:
+        if facts.reruns_of_run >= caps.reruns_per_run:
+            return _none(NoRemedy.TOO_MANY_RERUNS)
+        if facts.reruns_today >= caps.reruns_per_target_per_day:
+            return _none(NoRemedy.TOO_MANY_RERUNS_TODAY)
+    remedies = tuple(
+        remedy
+        for remedy in proposed
+        if remedy is Remedy.RERUN_FAILED_JOBS
+        or (remedy is Remedy.CLEAR_IMPLICATED_CACHES and facts.caches.chosen)
+    )
+    return RemedyDecision(remedies=remedies, reason=f"the policy proposes it for {facts.failure_class}")
+
+
+def remedy_effects(facts: RemedyFacts, decision: RemedyDecision) -> list[Effect]:
+    """Turn the chosen remedies into effects, in order.
+
+    Args:
+        facts: What is known.
+        decision: What was chosen.
+    """
+    effects: list[Effect] = []
+    for remedy in decision.remedies:
+        match remedy:
+            case Remedy.CLEAR_IMPLICATED_CACHES:
+                effects += plan_deletions(facts.run.repository, facts.caches)
+            case Remedy.RERUN_FAILED_JOBS:
+                effects.append(
+                    RerunFailedJobs(
+                        repository=facts.run.repository,
+                        run_id=facts.run.id,
+                        failed_attempt=facts.run.run_attempt,
+                        workflow_file=facts.run.workflow_file,
+                    )
+                )
+    return effects
+
+
+def _none(why: NoRemedy) -> RemedyDecision:
+    return RemedyDecision(remedies=(), reason=why.value)

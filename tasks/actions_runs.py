@@ -1,0 +1,232 @@
+"""Reads of workflow runs: the run, its jobs, their logs, its surroundings; and watching a re-run."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from functools import partial
+from typing import TypeVar
+
+from runbook.assessment import failed_jobs
+from runbook.clients.github_client import TooLarge
+from runbook.decisions.checklist import FailingRun, Suspect
+from runbook.engine.engine import Verification
+from runbook.engine.leases import Lease
+from runbook.errors import Denied, Gone, NeedsPerson, NotFound, Permanent
+from runbook.installation import installation
+from runbook.models import Frozen, Job, PullRequest, WorkflowRun
+from runbook.triage.classify import Classification, classify_scans
+from runbook.triage.logs import LogSource, NotText
+from runbook.triage.scan import Scan, scan
+from tasks.progress import Progress
+from tasks.retrying import system_task
+
+MAX_OTHER_FAILURES = 50
+"""Failed runs looked at for a common cause: one page."""
+
+T = TypeVar("T")
+
+
+class LogReading(Frozen):
+    """What the failed jobs' logs say, and what could not be read."""
+
+    classification: Classification
+    notes: tuple[str, ...]
+
+
+class Surroundings(Frozen):
+    """What happened around a failed run; None where it could not be read, with a note."""
+
+    recent_runs: tuple[WorkflowRun, ...]
+    blocked_pull_requests: tuple[PullRequest, ...] | None
+    other_failures: tuple[FailingRun, ...] | None
+    suspects: tuple[Suspect, ...] | None
+    passed_on_retry: bool
+    notes: tuple[str, ...]
+
+
+@system_task("read run", run_name="read run {run_id} of {repository}")
+def read_run(repository: str, run_id: int, *, attempt: int | None) -> WorkflowRun:
+    """Read one attempt of a run (IR-02).
+
+    Args:
+        repository: owner/name.
+        run_id: The run.
+        attempt: The attempt; the newest where None.
+
+    Raises:
+        NotFound: There is no such run or attempt.
+    """
+    github = installation().github
+    if attempt is None:
+        return github.get_run(repository, run_id)
+    return github.get_run_attempt(repository, run_id, attempt=attempt)
+
+
+@system_task("read jobs", run_name="read jobs of run {run_id}, attempt {attempt}")
+def read_jobs(repository: str, run_id: int, *, attempt: int) -> tuple[Job, ...]:
+    """Read the jobs of an attempt with their steps (IR-02)."""
+    return tuple(installation().github.list_jobs(repository, run_id, attempt=attempt))
+
+
+@system_task("read failed jobs' logs", run_name="read the logs of {repository}'s failed jobs")
+def read_failed_logs(repository: str, jobs: tuple[Job, ...]) -> LogReading:
+    """Read the failed jobs' logs as streams and classify them (IR-03, IR-17).
+
+    Args:
+        repository: owner/name.
+        jobs: All jobs of the attempt.
+
+    Returns:
+        What the logs say; a log that is gone or not text is noted, and the others decide.
+    """
+    here = installation()
+    notes: list[str] = []
+    scans: list[Scan] = []
+    failed = failed_jobs(jobs)
+    progress = Progress("Logs read", total=len(failed))
+    for number, job in enumerate(failed, start=1):
+        source = LogSource(
+            name=f"{job.name}.txt",
+            job=job.name,
+            read=partial(
+                here.github.stream_job_log, repository, job.id, largest_bytes=here.policy.caps.max_log_bytes
+            ),
+        )
+        try:
+            scans.append(scan(source, here.catalogue))
+        except Gone:
+            notes.append(f"the log of {job.name} has expired (410)")
+        except (NotFound, TooLarge, NotText) as error:
+            notes.append(f"the log of {job.name} was not read: {error.message}")
+        progress.show(number, job.name)
+    steps = tuple(step.name for job in failed for step in job.steps if step.conclusion == "failure")
+    return LogReading(classification=classify_scans(scans, failing_steps=steps), notes=tuple(notes))
+
+
+@system_task("read surroundings", run_name="read what happened around run {run.id}")
+def read_surroundings(run: WorkflowRun) -> Surroundings:
+    """Read what the triage checklist asks about (IR-01, IR-09 to IR-13).
+
+    Args:
+        run: The failed attempt.
+
+    Returns:
+        Each fact, or None with a note where the credential may not read it.
+    """
+    here = installation()
+    triage = here.policy.triage
+    readings = _Readings()
+    since = run.updated_at - timedelta(minutes=triage.outage_window_minutes)
+    repository = run.repository
+    recent = readings.read(
+        "the workflow's recent runs",
+        lambda: here.github.list_runs(repository, workflow=run.workflow_file, limit=triage.recent_runs + 1),
+    )
+    return Surroundings(
+        recent_runs=tuple(other for other in recent or () if other.id != run.id)[: triage.recent_runs],
+        blocked_pull_requests=readings.read(
+            "open pull requests", lambda: here.github.list_pull_requests(repository, head_sha=run.head_sha)
+        ),
+        other_failures=readings.read("other failures", lambda: _other_failures(run, since)),
+        suspects=readings.read("commits since the last green run", lambda: _suspects(run)),
+        passed_on_retry=bool(readings.read("later attempts", lambda: _passed_later(run))),
+        notes=tuple(readings.notes),
+    )
+
+
+@system_task("watch re-run", run_name="watch attempt {attempt} of run {run_id}")
+def watch_attempt(repository: str, run_id: int, *, attempt: int, lease: Lease) -> Verification:
+    """Watch an attempt to its end (IR-16), keeping the lease.
+
+    Args:
+        repository: owner/name.
+        run_id: The run.
+        attempt: The attempt that was started.
+        lease: What this process holds meanwhile.
+
+    Raises:
+        Fenced: Another process took over.
+        NeedsPerson: It did not end in the policy's time.
+    """
+    here = installation()
+    timings = here.policy.timings
+    deadline = here.clock.now() + timedelta(seconds=timings.watch_timeout_seconds)
+    progress = Progress(f"Attempt {attempt} of run {run_id}", total=100)
+    while True:
+        try:
+            run = here.github.get_run_attempt(repository, run_id, attempt=attempt)
+        except NotFound:
+            return Verification(passed=False, reason=f"attempt {attempt} of run {run_id} was deleted")
+        jobs = here.github.list_jobs(repository, run_id, attempt=attempt)
+        ended = sum(job.status == "completed" for job in jobs)
+        progress.show(100 * ended / max(1, len(jobs)), f"{run.status}, {ended} of {len(jobs)} jobs ended")
+        if run.status == "completed":
+            green = run.conclusion == "success"
+            return Verification(
+                passed=green, reason=f"attempt {attempt} of run {run_id} ended in {run.conclusion}"
+            )
+        if here.clock.now() >= deadline:
+            raise NeedsPerson(
+                f"Attempt {attempt} of run {run_id} has not ended in {timings.watch_timeout_seconds:g} seconds.",
+                next_step=f"watch it yourself: gh run watch {run_id} --repo {repository}",
+            )
+        here.engine.keep(lease)
+        here.clock.sleep(timings.watch_poll_seconds)
+
+
+class _Readings:
+    """Reads that may be refused without ending the triage."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def read(self, what: str, call: Callable[[], T]) -> T | None:
+        try:
+            return call()
+        except (Denied, Permanent) as error:
+            self.notes.append(f"{what} could not be read: {error.message}")
+            return None
+
+
+def _other_failures(run: WorkflowRun, since: datetime) -> tuple[FailingRun, ...]:
+    runs = installation().github.list_runs(
+        run.repository, status="failure", created_since=since, limit=MAX_OTHER_FAILURES
+    )
+    return tuple(
+        FailingRun(
+            workflow_file=other.workflow_file,
+            head_sha=other.head_sha,
+            html_url=other.html_url,
+            failed_at=other.updated_at,
+        )
+        for other in runs
+        if other.id != run.id
+    )
+
+
+def _suspects(run: WorkflowRun) -> tuple[Suspect, ...] | None:
+    github = installation().github
+    green = github.list_runs(
+        run.repository, workflow=run.workflow_file, branch=run.head_branch, status="success", limit=1
+    )
+    if not green:
+        return None
+    commits = github.list_commits(
+        run.repository,
+        branch=run.head_sha,
+        since_sha=green[0].head_sha,
+        limit=installation().policy.triage.max_suspects + 1,
+    )
+    return tuple(
+        Suspect(
+            sha=commit.sha,
+            author=commit.author,
+            title=commit.message.partition("\n")[0],
+            html_url=commit.html_url,
+        )
+        for commit in commits
+    )
+
+
+def _passed_later(run: WorkflowRun) -> bool:
+    newest = installation().github.get_run(run.repository, run.id)
+    return newest.run_attempt > run.run_attempt and newest.conclusion == "success"
