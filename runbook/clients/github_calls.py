@@ -87,7 +87,7 @@ class Calls:
             asked: dict[str, str | int] = {**filters, "per_page": page_size, "page": page}
             answer = self._transport.call("GET", path, purpose=purpose, query=asked)
             data = _decoded(answer, purpose)
-            entries = data.get(field) if field is not None and isinstance(data, dict) else data
+            entries = data if field is None else data.get(field) if isinstance(data, dict) else None
             if not isinstance(entries, list):
                 raise Permanent(
                     f"Could not {purpose}: GitHub's answer is not a list.",

@@ -169,32 +169,36 @@ class RepositoryCalls(Calls):
     def required_checks(self, repository: str, branch: str) -> RequiredChecks:
         """Return the checks that classic protection and rulesets require on a branch, sorted.
 
+        Classic protection is read from the branch itself, whose summary needs no Administration permission.
         What this credential may not read is named rather than taken for "nothing required".
+
+        Raises:
+            NotFound: There is no such branch.
         """
         path = repository_path(repository)
         contexts: set[str] = set()
         unreadable: list[str] = []
-        sources: tuple[tuple[str, Callable[[], Iterator[str]]], ...] = (
-            ("branch protection", lambda: self._protected(path, branch, repository)),
-            ("rulesets", lambda: self._ruled(path, branch, repository)),
+        sources: tuple[tuple[str, Callable[[str, str, str], Iterator[str]]], ...] = (
+            ("branch protection", self._protected),
+            ("rulesets", self._ruled),
         )
         for name, read in sources:
             try:
-                contexts.update(read())
+                contexts.update(read(path, branch, repository))
             except Denied as error:
                 unreadable.append(f"{name}: {error.next_step}")
-            except NotFound as error:
-                # Only GitHub's own words tell an unprotected branch from one whose rules are hidden.
-                if not re.search(r"not protected|not enabled", error.message):
-                    unreadable.append(f"{name}: it needs the permission administration=read.")
         return RequiredChecks(contexts=tuple(sorted(contexts)), unreadable=tuple(unreadable))
 
     def _protected(self, path: str, branch: str, repository: str) -> Iterator[str]:
         data = self._get(
-            f"{path}/branches/{quoted(branch)}/protection/required_status_checks",
-            purpose=f"read the protection of {branch} of {repository}",
+            f"{path}/branches/{quoted(branch)}", purpose=f"read the protection of {branch} of {repository}"
         )
-        yield from parse("branch protection", lambda found: [str(name) for name in found["contexts"]], data)
+
+        def required(found: Json) -> list[str]:
+            checks = found["protection"].get("required_status_checks") or {}
+            return list(checks.get("contexts") or ())
+
+        yield from parse("branch", required, data)
 
     def _ruled(self, path: str, branch: str, repository: str) -> Iterator[str]:
         rules = self._pages(
