@@ -70,7 +70,7 @@ class Server:
             except OSError:
                 self._listeners[0].server_close()
                 raise
-        self._threads = [threading.Thread(target=one.serve_forever, args=(0.05,)) for one in self._listeners]
+        self._threads = [threading.Thread(target=one.serve_forever, args=(0.02,)) for one in self._listeners]
 
     def start(self) -> None:
         """Begin to serve, in threads of this process."""

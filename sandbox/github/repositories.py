@@ -186,10 +186,11 @@ def list_pulls(call: Call) -> Reply:
     return call.page(rows, lambda one: shapes.pull(call, repo, one))
 
 
+@routes.add("GET", REPOSITORY + "/contents", permission="contents:read")
 @routes.add("GET", REPOSITORY + "/contents/{path...}", permission="contents:read")
 def get_content(call: Call) -> Reply:
     """Return a file (base64, or raw if the Accept header asks), or the listing of a folder."""
-    repo, path = call.repo, call.params["path"].strip("/")
+    repo, path = call.repo, call.params.get("path", "").strip("/")
     text = repo.files.get(path)
     if text is not None:
         if "raw" in call.request.headers.get("accept", ""):

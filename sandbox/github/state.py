@@ -1,8 +1,8 @@
 """What the GitHub stand-in remembers, and how time changes it.
 
 A job knows when it starts and ends; what becomes of it is decided at its start, by the state of that moment
-(a cache that is restored must exist then). ``settle`` brings the state up to date before each request, so that
-nothing happens between requests that a request could not see.
+(a cache that is restored must exist then). ``settle`` brings the state up to date before each request, so
+that nothing happens between requests that a request could not see.
 """
 
 import hashlib

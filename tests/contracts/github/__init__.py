@@ -1,0 +1,1 @@
+"""GitHub's documented rules, stated over plain HTTP; never through the product's code."""
