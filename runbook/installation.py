@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
+import runbook.effects.catalogue  # noqa: F401 - enrols every effect that the journal may name
 from runbook.clients.github_client import GitHubClient
 from runbook.clock import Clock, SystemClock
 from runbook.engine.engine import Engine

@@ -119,6 +119,12 @@ class Journal:
         with self._ledger.read() as session:
             return tuple(JournalEntry.of(row) for row in session.scalars(query))
 
+    def of_execution(self, execution_id: str) -> tuple[JournalEntry, ...]:
+        """Return everything an execution wrote or meant to write, records included, in the order of enrolment."""
+        query = select(EffectRow).where(EffectRow.execution_id == execution_id).order_by(EffectRow.id)
+        with self._ledger.read() as session:
+            return tuple(JournalEntry.of(row) for row in session.scalars(query))
+
     def count_since(self, kind: str, *, params: Mapping[str, Any], since: datetime) -> int:
         """Count the effects of a kind that were claimed since a time and not refused.
 
@@ -243,17 +249,17 @@ class Journal:
             return entry.effect.probe_undo(self._world, entry.result or {})
 
         for _ in range(self._timings.max_sends):
-            if probe().found is Found.DONE:
+            # What may have been sent already (a cancellation, say) gets its time to show before it is sent again.
+            seen = self._settle(entry, probe) if entry.state is EffectState.UNDOING else probe()
+            if seen is not None and seen.found is Found.DONE:
                 return self._undone(entry)
             self._boundary("undo-claim.before")
-            self._claim(entry, lease, EffectState.UNDOING)
+            entry = self._claim(entry, lease, EffectState.UNDOING)
             self._boundary("undo-claim.after")
             try:
                 entry.effect.undo(self._world, entry.result or {})
             except Ambiguous:
-                settled = self._settle(entry, probe)
-                if settled is not None and settled.found is Found.DONE:
-                    return self._undone(entry)
+                continue
             except (Permanent, Denied) as error:
                 return self._needs_person(entry, f"its undo was refused: {error}")
             else:
@@ -261,6 +267,9 @@ class Journal:
                 entry = self._undone(entry)
                 self._boundary("undo-confirm.after")
                 return entry
+        seen = self._settle(entry, probe)
+        if seen is not None and seen.found is Found.DONE:
+            return self._undone(entry)
         return self._needs_person(entry, "its undo never got a clear answer")
 
     def _probe_of(self, effect: Effect) -> Callable[[], ProbeResult]:

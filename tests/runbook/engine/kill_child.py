@@ -1,0 +1,105 @@
+"""What the kill tests run in a bare process: one plan, applied by the engine, stopped at one boundary.
+
+The processes are forked from a server that has the product loaded, so that a kill costs a tenth of a second.
+"""
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.context import ForkServerContext
+
+from pydantic import SecretStr
+
+from runbook.clients.github_client import GitHubClient
+from runbook.clock import SystemClock
+from runbook.engine.engine import Engine, Verification
+from runbook.engine.ledger import Ledger
+from runbook.policy import Timings
+from runbook.world import World
+
+TIMINGS = Timings(
+    lease_seconds=5,
+    heartbeat_seconds=1,
+    settle_seconds=0.3,
+    probe_interval_seconds=0.05,
+    watch_poll_seconds=1,
+)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One process's work.
+
+    Args:
+        ledger_url: The shared ledger.
+        github_url: The stand-in.
+        token: The product's credential there.
+        login: The product's account.
+        plan_id: The plan to apply; empty to make only the record write.
+        record: Arguments of ``Engine.record``.
+        verified: What the verification says.
+        kill_at: Where the process is killed; empty for nowhere.
+        kill_on_visit: Which visit of that boundary kills, from 1.
+    """
+
+    ledger_url: str
+    github_url: str
+    token: str
+    login: str
+    plan_id: str = ""
+    record: tuple[str, str, str, dict[str, object]] | None = None
+    verified: bool = True
+    kill_at: str = ""
+    kill_on_visit: int = 1
+
+
+def engine_for(job: Job, boundary: Callable[[str], None] = lambda name: None) -> Engine:
+    """Open an engine as a process of its own would."""
+    clock = SystemClock()
+    github = GitHubClient(token=SecretStr(job.token), api_url=job.github_url, clock=clock)
+    world = World(github=github, product_login=job.login, clock=clock)
+    return Engine(Ledger(job.ledger_url), world=world, timings=TIMINGS, boundary=boundary)
+
+
+def work(job: Job) -> None:
+    """Apply the plan, or make the record write, and die where told to."""
+    from runbook.engine.effects import load_effect
+
+    visits = 0
+
+    def boundary(name: str) -> None:
+        nonlocal visits
+        if name == job.kill_at:
+            visits += 1
+            if visits == job.kill_on_visit:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    engine = engine_for(job, boundary)
+    if job.record is not None:
+        execution_id, name, kind, params = job.record
+        engine.record(execution_id, name, load_effect(kind, params))
+    if job.plan_id:
+        plan = engine.plans.get(job.plan_id)
+        verdict = Verification(passed=job.verified, reason="as the test wants it")
+        engine.apply(plan, verify=lambda lease: verdict)
+
+
+def forkserver() -> ForkServerContext:
+    """Return the context whose server has the product loaded."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.runbook.engine.kill_child", "runbook.effects.catalogue"])
+    return context
+
+
+def run_in_process(job: Job) -> int:
+    """Run a job in a process of its own; return its exit code (-9 where it was killed)."""
+    process = forkserver().Process(target=work, args=(job,))
+    process.start()
+    process.join(timeout=30)
+    if process.exitcode is None:
+        process.kill()
+        process.join()
+        raise TimeoutError(f"{job} did not end")
+    return process.exitcode
