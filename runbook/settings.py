@@ -4,6 +4,7 @@ A credential is given as a variable or as a file (``GITHUB_TOKEN`` or ``GITHUB_T
 in no repr and is registered with the scrubber when it is loaded. Numbers and names of people are policy.
 """
 
+import ipaddress
 import os
 import subprocess
 from collections.abc import Mapping
@@ -135,8 +136,13 @@ def _base_url(values: Mapping[str, str], name: str, default: str) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host name means this machine: only there may a credential travel over plain http."""
-    return host in ("localhost", "::1") or host.startswith("127.")
+    """Return whether a host name or address can only be this machine (``127.example.com`` is not)."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _credential(values: Mapping[str, str], name: str) -> SecretStr | None:

@@ -12,7 +12,8 @@ from runbook.clients.budget import Budget
 from runbook.clients.github_actions import ActionsCalls
 from runbook.clients.github_issues import IssueCalls
 from runbook.clients.github_repository import RepositoryCalls
-from runbook.clients.github_transport import GitHubTransport, Timeouts, TooLarge
+from runbook.clients.github_transport import GitHubTransport, TooLarge
+from runbook.clients.sessions import Timeouts
 from runbook.clock import Clock, SystemClock
 from runbook.settings import Settings
 

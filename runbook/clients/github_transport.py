@@ -12,8 +12,6 @@ import logging
 import threading
 import weakref
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any, cast
 from urllib.parse import urljoin, urlsplit
 
@@ -32,6 +30,7 @@ from runbook.clients.github_answers import (
     error_for,
     is_read,
 )
+from runbook.clients.sessions import Timeouts, new_session, without_headers
 from runbook.clock import Clock
 from runbook.errors import Ambiguous, Conflict, Gone, Permanent, RunbookError, Transient
 from runbook.scrub import register_secret
@@ -43,23 +42,6 @@ _CHUNK_BYTES = 65_536
 _LARGEST_ANSWER_BYTES = 64 * 1024 * 1024
 _LARGEST_STREAM_REDIRECTS = 3
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-
-
-@dataclass(frozen=True)
-class Timeouts:
-    """How long to wait for GitHub.
-
-    Args:
-        connect_seconds: For the connection to stand.
-        read_seconds: Between two pieces of an answer.
-    """
-
-    connect_seconds: float = 5.0
-    read_seconds: float = 30.0
-
-    def pair(self) -> tuple[float, float]:
-        """Return both as requests takes them."""
-        return self.connect_seconds, self.read_seconds
 
 
 class _SentOnce:
@@ -121,17 +103,6 @@ def _limited(response: requests.Response, largest_bytes: int | None) -> Iterator
             )
         left = None if left is None else left - len(chunk)
         yield chunk
-
-
-def _no_auth(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    return request
-
-
-def _new_session() -> requests.Session:
-    session = requests.Session()
-    # Anything but None here keeps requests from putting a login of ~/.netrc in place of the token.
-    session.auth = _no_auth
-    return session
 
 
 class _PerThread(threading.local):
@@ -270,7 +241,7 @@ class GitHubTransport:
                 cnx=cast(HTTPRequestsConnectionClass, connection),
             )
         except requests.RequestException as error:
-            raise _unanswered(error, method=method, purpose=purpose) from _without_headers(error)
+            raise _unanswered(error, method=method, purpose=purpose) from without_headers(error)
         assert connection.answer is not None  # noqa: S101 - requestJson returned, so it asked for the response
         return connection.answer
 
@@ -289,7 +260,7 @@ class GitHubTransport:
         return self._mine.requester, self._mine.api
 
     def _session(self) -> requests.Session:
-        session = _new_session()
+        session = new_session(self._api_url)
         self._sessions.add(session)
         return session
 
@@ -338,7 +309,7 @@ class GitHubTransport:
         try:
             response = self._mine.elsewhere.get(location, timeout=self._timeouts.pair(), stream=True)
         except requests.RequestException as error:
-            raise _unanswered(error, method="GET", purpose=purpose) from _without_headers(error)
+            raise _unanswered(error, method="GET", purpose=purpose) from without_headers(error)
         if response.status_code == 200:
             return response
         response.close()
@@ -361,7 +332,7 @@ def _body(response: requests.Response, largest_bytes: int | None, purpose: str) 
                 f"Could not {purpose} to its end: the connection broke ({type(error).__name__}).",
                 unchanged=NOTHING_CHANGED,
                 next_step="read it again from the start.",
-            ) from _without_headers(error)
+            ) from without_headers(error)
 
 
 def _unanswered(error: requests.RequestException, *, method: str, purpose: str) -> RunbookError:
@@ -385,10 +356,3 @@ def _never_sent(error: requests.RequestException) -> bool:
         return True
     reason: Any = getattr(error.args[0], "reason", None) if error.args else None
     return isinstance(reason, NewConnectionError)
-
-
-def _without_headers(error: requests.RequestException) -> requests.RequestException:
-    """Drop the request from a cause that is chained, for it holds the Authorization header."""
-    with suppress(AttributeError):
-        error.request = None
-    return error

@@ -7,7 +7,7 @@ Executes "docker login ghcr.io" of the runbook's build-failure page as two reads
 import requests
 from pydantic import SecretStr
 
-from runbook.clients.github_transport import Timeouts
+from runbook.clients.sessions import Timeouts, new_session
 from runbook.models import RegistryProbe, RegistryState
 from runbook.scrub import neutralise_terminal, register_secret, scrub
 
@@ -66,7 +66,7 @@ class RegistryClient:
         )
 
     def _look(self, host: str, name: str, tag: str) -> tuple[RegistryState, str, float | None]:
-        with requests.Session() as session:
+        with new_session(self._url) as session:
             # Redirects are not followed: they would carry the login elsewhere.
             issued = session.get(
                 f"{self._url}/token",
@@ -81,7 +81,6 @@ class RegistryClient:
                 return _judged(issued, host, name, tag)
             bearer = str(issued.json().get("token") or "")
             register_secret(bearer)
-            session.auth = lambda request: request  # no ~/.netrc login in place of the token
             manifest = session.head(
                 f"{self._url}/v2/{name}/manifests/{tag}",
                 headers={"Authorization": f"Bearer {bearer}", "Accept": _MANIFESTS},

@@ -74,6 +74,7 @@ def test_a_ledger_password_is_registered_and_hidden() -> None:
         ({"GITHUB_API_URL": "api.github.com"}, "GITHUB_API_URL is not the base URL"),
         ({"GITHUB_API_URL": "https://u:p@host"}, "GITHUB_API_URL is not the base URL"),
         ({"GITHUB_API_URL": "http://ghe.example"}, "plain http on ghe.example"),
+        ({"GITHUB_API_URL": "http://127.evil.example"}, "plain http on 127.evil.example"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused_by_name(environment: dict[str, str], said: str) -> None:

@@ -9,13 +9,13 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
 
 from runbook.clients.budget import Budget
-from runbook.clients.github_transport import GitHubTransport, Timeouts, TooLarge
+from runbook.clients.github_transport import GitHubTransport, TooLarge
+from runbook.clients.sessions import Timeouts
 from runbook.clock import VirtualClock
 from runbook.errors import Ambiguous, Conflict, Denied, Gone, NotFound, Permanent, RunbookError, Transient
 from runbook.scrub import install_log_scrubber
@@ -244,6 +244,14 @@ def test_a_base_url_with_a_prefix_is_kept() -> None:
         assert server.seen[0].path == "/api/v3/user"
 
 
+def test_loopback_is_reached_without_the_environments_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    with log_host(Said(200, b"log")) as (_, _, door):
+        assert list(door.stream("/logs", purpose="read the log")) == [b"log"]
+
+
 # --- Logs and artifacts ---
 
 
@@ -256,12 +264,7 @@ def log_host(*answers: Said, api: Said | None = None) -> Iterator[tuple[Scripted
             yield server, store, door
 
 
-def test_a_log_is_fetched_from_its_host_without_the_token(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    netrc = tmp_path / "netrc"
-    netrc.write_text("machine 127.0.0.1 login somebody password something\n")
-    monkeypatch.setenv("NETRC", str(netrc))
+def test_a_log_is_fetched_from_its_host_without_the_token() -> None:
     with log_host(Said(200, b"line 1\nline 2\n")) as (server, store, door):
         assert b"".join(door.stream("/logs", purpose="read the log")) == b"line 1\nline 2\n"
         assert "authorization" not in store.seen[0].headers

@@ -6,8 +6,8 @@ import pytest
 from pydantic import SecretStr
 
 import sandbox
-from runbook.clients.github_transport import Timeouts
 from runbook.clients.registry_client import RegistryClient
+from runbook.clients.sessions import Timeouts
 from runbook.models import RegistryState
 from tests.runbook.clients.scripted import Said, scripted
 
