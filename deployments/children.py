@@ -49,6 +49,7 @@ class Child:
         environment: All of its environment.
         directory: Where ``NAME.log`` (mode 0600) and ``NAME.pid`` stand; also its working directory.
         grace_seconds: From TERM to KILL when it is stopped.
+        keep_open: Descriptors that stay open in it until it has ended.
     """
 
     def __init__(
@@ -59,11 +60,14 @@ class Child:
         environment: Mapping[str, str],
         directory: Path,
         grace_seconds: float,
+        keep_open: Sequence[int] = (),
     ) -> None:
         self.name = name
         self.log_file = directory / f"{name}.log"
         self._pid_file = directory / f"{name}.pid"
         self._grace_seconds = grace_seconds
+        self._stop_asked = False
+        self._pid_file.unlink(missing_ok=True)  # of an earlier one that was killed
         log = os.open(self.log_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
         try:
             # -I -S: the guardian needs nothing but the standard library, and starts in a tenth of the time.
@@ -83,6 +87,7 @@ class Child:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
+                pass_fds=keep_open,
             )
         finally:
             os.close(log)
@@ -176,7 +181,9 @@ class Child:
 
     def signal_stop(self) -> None:
         """Ask it to end, without waiting; asked a second time it is killed."""
-        self._guardian.send_signal(signal.SIGTERM)  # does nothing where it has ended and was collected
+        number = signal.SIGQUIT if self._stop_asked else signal.SIGTERM
+        self._stop_asked = True
+        self._guardian.send_signal(number)  # does nothing where it has ended and was collected
 
     def _too_late(self, deadline_seconds: float) -> Transient:
         return Transient(

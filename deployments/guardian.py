@@ -8,8 +8,9 @@ way, SIGKILL included. On Linux this process also adopts every orphan below it (
 that a flow run in a session of its own ends too when its worker is killed. It imports the standard library
 alone and starts in some 15 ms.
 
-Stopping is TERM to the command's group and to what was adopted, a grace period, then KILL; a second TERM or
-INT skips the grace period. The exit status is the command's own, or 128 plus the number of its signal.
+Stopping (on TERM, INT or HUP) is TERM to the command's group and to what was adopted, a grace period, then
+KILL; QUIT skips what is left of the grace period. It is a signal of its own because two TERMs in a row may
+arrive as one. The exit status is the command's own, or 128 plus the number of its signal.
 """
 
 import contextlib
@@ -44,7 +45,7 @@ class Guardian:
         self._pid_file = pid_file
         self._command_pid = 0
         self._status: int | None = None
-        self._stop_requests = 0
+        self._stop_asked = False
         self._kill_at: float | None = None
 
     def run(self, command: list[str]) -> int:
@@ -55,6 +56,7 @@ class Guardian:
         signal.set_wakeup_fd(wakeup_write, warn_on_full_buffer=False)
         for number in _STOP_SIGNALS:
             signal.signal(number, self._on_stop_signal)
+        signal.signal(signal.SIGQUIT, self._on_kill_signal)
         signal.signal(signal.SIGCHLD, lambda number, frame: None)  # only to wake the select below
         _prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
@@ -69,21 +71,27 @@ class Guardian:
     def _supervise(self, wakeup: int) -> None:
         watched = [_LIFELINE, wakeup]
         while self._reap():
+            self._escalate()
             readable, _, _ = select.select(watched, [], [], None if self._kill_at is None else _SWEEP_SECONDS)
             if wakeup in readable:
                 with contextlib.suppress(BlockingIOError):
                     os.read(wakeup, 4096)
             if _LIFELINE in readable:  # nothing is ever written to it: readable means closed
                 watched.remove(_LIFELINE)
-                self._stop_requests += 1
-            if self._kill_at is None and (self._stop_requests or self._status is not None):
-                self._kill_at = time.monotonic() + self._grace_seconds
-                self._signal_all(signal.SIGTERM)
-            if self._kill_at is not None and (self._stop_requests > 1 or time.monotonic() >= self._kill_at):
-                self._signal_all(signal.SIGKILL)
+                self._stop_asked = True
+
+    def _escalate(self) -> None:
+        if self._kill_at is None and (self._stop_asked or self._status is not None):
+            self._kill_at = time.monotonic() + self._grace_seconds
+            self._signal_all(signal.SIGTERM)
+        if self._kill_at is not None and time.monotonic() >= self._kill_at:
+            self._signal_all(signal.SIGKILL)
 
     def _on_stop_signal(self, number: int, frame: FrameType | None) -> None:
-        self._stop_requests += 1
+        self._stop_asked = True
+
+    def _on_kill_signal(self, number: int, frame: FrameType | None) -> None:
+        self._kill_at = time.monotonic()
 
     def _reap(self) -> bool:
         """Collect what has ended; return whether any child is left."""
@@ -110,8 +118,11 @@ class Guardian:
 
 def _spawn(command: list[str]) -> int:
     guardian = os.getpid()
+    # Held back until the child has its own handling of them, or a TERM in between would be lost in ours.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
     pid = os.fork()
     if pid != 0:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         return pid
     try:
         os.setsid()
@@ -120,7 +131,7 @@ def _spawn(command: list[str]) -> int:
         if os.getppid() == guardian:
             # A child of a shell's background job inherits "ignore SIGINT", and a worker that ignores it
             # survives TERM, which it forwards to itself as INT.
-            for number in (*_STOP_SIGNALS, signal.SIGCHLD, signal.SIGPIPE):
+            for number in (*_STOP_SIGNALS, signal.SIGQUIT, signal.SIGCHLD, signal.SIGPIPE):
                 signal.signal(number, signal.SIG_DFL)
             signal.pthread_sigmask(signal.SIG_SETMASK, ())
             os.dup2(os.open(os.devnull, os.O_RDONLY), 0)

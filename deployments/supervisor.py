@@ -50,7 +50,7 @@ _PORT_ATTEMPTS = 3
 class Supervisor:
     """A set of child processes that lives exactly as long as the ``with`` block.
 
-    Use it in the main thread: stop signals come there and become an exception in the block (see `Interrupts`).
+    Use it in the main thread: stop signals come there, as an exception in the block (see `Interrupts`).
 
     Args:
         state_directory: Where databases, logs and process ids stand (mode 0700); one supervisor at a time.
@@ -79,6 +79,7 @@ class Supervisor:
         self._auth_string = auth_string
         self._children: list[Child] = []
         self._api: PrefectApi | None = None
+        self._lock = -1
         self._stack = contextlib.ExitStack()
         self._interrupts = Interrupts(on_repeat=self._hurry)
 
@@ -89,7 +90,7 @@ class Supervisor:
             with self._interrupts.held():
                 self._state.mkdir(mode=0o700, parents=True, exist_ok=True)
                 self._state.chmod(0o700)
-                stack.enter_context(_locked(self._state))
+                self._lock = stack.enter_context(_locked(self._state))
                 # What runs that were killed left behind.
                 shutil.rmtree(self._temporary_directory, ignore_errors=True)
                 self._temporary_directory.mkdir()
@@ -131,7 +132,7 @@ class Supervisor:
         """
         if not is_loopback(host) and self._auth_string is None:
             raise UsageError(
-                f"A Prefect server on {host} is reachable from other machines, and would ask for no password.",
+                f"A Prefect server on {host} is open to other machines, and would ask for no password.",
                 unchanged="Nothing was started.",
                 next_step="set PREFECT_SERVER_API_AUTH_STRING to user:password, or stay on 127.0.0.1.",
             )
@@ -315,6 +316,8 @@ class Supervisor:
                 environment=environment,
                 directory=self._state,
                 grace_seconds=self._grace_seconds,
+                # Whoever still runs holds the directory, also when this process was killed.
+                keep_open=(self._lock,),
             )
             self._children.append(child)
             self._stack.callback(child.stop)
@@ -349,17 +352,17 @@ def prefect_command(*arguments: str) -> list[str]:
 
 
 @contextlib.contextmanager
-def _locked(directory: Path) -> Iterator[None]:
+def _locked(directory: Path) -> Iterator[int]:
     # On the directory itself: there is no lock file that could stay behind, and the kernel frees it.
     descriptor = os.open(directory, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
+        yield descriptor
     except BlockingIOError as error:
         raise UsageError(
             f"Another process runs an installation in {directory}.",
             unchanged="Nothing was started.",
-            next_step="stop that one, or choose another state directory.",
+            next_step="stop that one (was it just killed, wait a little), or choose another directory.",
         ) from error
     finally:
         os.close(descriptor)
