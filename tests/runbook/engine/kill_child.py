@@ -22,7 +22,7 @@ from runbook.world import World
 TIMINGS = Timings(
     lease_seconds=5,
     heartbeat_seconds=1,
-    settle_seconds=0.3,
+    settle_seconds=1.5,
     probe_interval_seconds=0.05,
     watch_poll_seconds=1,
 )
