@@ -24,7 +24,18 @@ def _link(call: Call, what: str) -> Reply:
     expires = call.now + timedelta(seconds=LINK_SECONDS)
     stamp = str(int(expires.timestamp()))
     path = f"{STORE}{call.repo.full_name}/{what}"
-    return Reply(302, None, {"Location": f"{call.site}{path}?se={stamp}&sig={_signature(path, stamp)}"})
+    link = f"http://{_store_host(call)}{path}?se={stamp}&sig={_signature(path, stamp)}"
+    return Reply(302, None, {"Location": link})
+
+
+def _store_host(call: Call) -> str:
+    """Return another host name for the same server: GitHub's store is not at the API's host either.
+
+    Clients rely on it: gh, for one, keeps its token to the host that it was made for.
+    """
+    host, _, port = call.request.headers.get("host", "").partition(":")
+    other = {"127.0.0.1": "localhost", "localhost": "127.0.0.1"}.get(host, "store.localhost")
+    return f"{other}:{port}" if port else other
 
 
 def _signature(path: str, expires: str) -> str:

@@ -14,7 +14,7 @@ START = datetime(2026, 5, 4, 9, 0, tzinfo=UTC)
 
 
 class Api:
-    """Sends requests as one account; paths without a leading slash are below the repository."""
+    """Sends requests as one account; paths without a leading slash are below the repository; addresses stay."""
 
     def __init__(self, url: str, token: str | None, session: requests.Session) -> None:
         self.url = url
@@ -22,10 +22,13 @@ class Api:
         self._session = session
 
     def send(self, method: str, path: str, **more: Any) -> requests.Response:
-        target = path if path.startswith("/") else f"/repos/acme/app/{path}".rstrip("/")
+        if path.startswith("http"):
+            target = path
+        else:
+            target = self.url + (path if path.startswith("/") else f"/repos/acme/app/{path}".rstrip("/"))
         headers = {**self._headers, **more.pop("headers", {})}
         return self._session.request(
-            method, self.url + target, headers=headers, allow_redirects=False, timeout=10, **more
+            method, target, headers=headers, allow_redirects=False, timeout=10, **more
         )
 
     def get(self, path: str, **more: Any) -> requests.Response:

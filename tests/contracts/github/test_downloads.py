@@ -3,6 +3,7 @@
 import io
 import zipfile
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -14,14 +15,14 @@ def failed_job(bot: Api) -> int:
     return int(next(job["id"] for job in jobs if job["conclusion"] == "failure"))
 
 
-def location(github: GitHub, reply: Any) -> str:
+def location(reply: Any) -> str:
     assert reply.status_code == 302
     target: str = reply.headers["Location"]
-    return target.removeprefix(github.url)
+    return target
 
 
 def test_a_job_log_is_behind_a_link_that_needs_no_token(github: GitHub, bot: Api) -> None:
-    link = location(github, bot.get(f"actions/jobs/{failed_job(bot)}/logs"))
+    link = location(bot.get(f"actions/jobs/{failed_job(bot)}/logs"))
     reply = github.with_token(None).get(link)
     lines = reply.content.decode("utf-8-sig").split("\n")
     assert reply.headers["Content-Type"].startswith("text/plain")
@@ -31,19 +32,24 @@ def test_a_job_log_is_behind_a_link_that_needs_no_token(github: GitHub, bot: Api
 
 
 def test_the_log_store_refuses_a_request_that_carries_a_token(github: GitHub, bot: Api) -> None:
-    link = location(github, bot.get(f"actions/jobs/{failed_job(bot)}/logs"))
+    link = location(bot.get(f"actions/jobs/{failed_job(bot)}/logs"))
     assert bot.get(link).status_code == 400
 
 
+def test_the_log_store_is_at_another_host(github: GitHub, bot: Api) -> None:
+    link = location(bot.get(f"actions/jobs/{failed_job(bot)}/logs"))
+    assert urlsplit(link).hostname != urlsplit(github.url).hostname
+
+
 def test_a_link_lasts_a_minute(github: GitHub, bot: Api) -> None:
-    link = location(github, bot.get(f"actions/jobs/{failed_job(bot)}/logs"))
+    link = location(bot.get(f"actions/jobs/{failed_job(bot)}/logs"))
     github.wait(61)
     assert github.with_token(None).get(link).status_code == 403
 
 
 def test_a_link_that_was_tampered_with_is_refused(github: GitHub, bot: Api) -> None:
     job = failed_job(bot)
-    link = location(github, bot.get(f"actions/jobs/{job}/logs"))
+    link = location(bot.get(f"actions/jobs/{job}/logs"))
     assert github.with_token(None).get(link.replace(str(job), str(job - 1))).status_code == 403
 
 
@@ -64,7 +70,7 @@ def test_logs_that_were_deleted_or_are_older_than_ninety_days_are_gone(bot: Api,
 
 @pytest.mark.parametrize("path", ["logs", "attempts/1/logs"])
 def test_the_logs_of_a_run_are_one_zip_with_a_file_for_each_job(github: GitHub, bot: Api, path: str) -> None:
-    link = location(github, bot.get(f"actions/runs/{bot.failed_run()['id']}/{path}"))
+    link = location(bot.get(f"actions/runs/{bot.failed_run()['id']}/{path}"))
     archive = zipfile.ZipFile(io.BytesIO(github.with_token(None).get(link).content))
     assert archive.namelist() == ["0_lint.txt", "1_test.txt"]
     assert b"##[error]" in archive.read("1_test.txt")
@@ -77,7 +83,7 @@ def test_artifacts_are_listed_and_downloaded_as_zip(github: GitHub, bot: Api) ->
     assert bot.get("actions/artifacts?name=report").json()["total_count"] == 1
     report = listed["artifacts"][0]
     assert bot.get(f"actions/artifacts/{report['id']}").json() == report
-    link = location(github, bot.get(f"actions/artifacts/{report['id']}/zip"))
+    link = location(bot.get(f"actions/artifacts/{report['id']}/zip"))
     archive = zipfile.ZipFile(io.BytesIO(github.with_token(None).get(link).content))
     assert archive.read("report.txt") == b"fine"
 

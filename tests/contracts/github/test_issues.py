@@ -103,6 +103,7 @@ def test_whoever_may_read_may_comment_and_is_named_as_the_author(github: GitHub,
     issue = open_issue(bot)
     written = comment(github.as_user("rita"), issue)
     assert (written["user"]["login"], written["performed_via_github_app"]) == ("rita", None)
+    assert bot.get(f"issues/comments/{written['id']}").json() == written
     assert bot.get(f"issues/{issue['number']}").json()["comments"] == 1
 
 
