@@ -35,9 +35,10 @@ _SHAPES = tuple(
         # AWS key ids, and secret keys where they are named.
         r"\b(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}\b",
         r"(?i:aws_secret_access_key|aws_session_token)[\"']?\s{0,3}[=:]\s{0,3}[\"']?(?P<secret>[A-Za-z0-9/+=]{16,})",
-        # Vault, Anthropic, OpenAI, npm, PyPI, Google, GitLab.
+        # Vault, Anthropic, OpenAI, Stripe, SendGrid, Docker Hub, npm, PyPI, Google, GitLab.
         r"\bhv[sbr]\.[A-Za-z0-9_.-]{16,}",
         r"\bsk-[A-Za-z0-9_-]{16,}",
+        r"\b[rs]k_live_[A-Za-z0-9]{16,}|\bSG\.[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{16,}|\bdckr_pat_[A-Za-z0-9_-]{16,}",
         r"\bnpm_[A-Za-z0-9]{30,}|\bpypi-[A-Za-z0-9_-]{30,}|\bglpat-[A-Za-z0-9_-]{16,}|\bAIza[A-Za-z0-9_-]{35}",
         # JSON web tokens; a private key, also one whose end was cut off.
         r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*",
@@ -51,7 +52,7 @@ _SHAPES = tuple(
         r"[?&](?i:sig|signature|x-amz-signature|x-amz-credential|x-amz-security-token|x-goog-signature|token"
         r"|access_token|client_secret|api_key)=(?P<secret>[^\s&#\"'<>]{4,})",
         # Assignments as shells, env files and JSON write them; prose ("token: not found") is left readable.
-        r"(?i:(?:password|passwd|secret|token|api_?key)=)[\"']?(?P<secret>[^\s\"'&;,*]{6,})",
+        r"(?i:(?:password|passwd|secret|token|api_?key|accountkey|accesskey)=)[\"']?(?P<secret>[^\s\"'&;,*]{6,})",
         r"(?i:\"(?:password|passwd|secret|token|access_token|client_secret|api_?key)\"\s{0,3}:\s{0,3})"
         r"\"(?P<secret>[^\"\n]{4,})\"",
     )

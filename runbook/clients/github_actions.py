@@ -136,7 +136,7 @@ class ActionsCalls(Calls):
             Conflict: GitHub refuses: it still runs, is older than 30 days, or had 50 re-runs.
             Ambiguous: Whether it started is unknown; the run's newest attempt tells.
         """
-        self._write(
+        self._order(
             "POST",
             f"{repository_path(repository)}/actions/runs/{run_id}/rerun-failed-jobs",
             purpose=f"re-run the failed jobs of run {run_id} of {repository}",
@@ -149,7 +149,7 @@ class ActionsCalls(Calls):
         Raises:
             Conflict: It has ended already.
         """
-        self._write(
+        self._order(
             "POST",
             f"{repository_path(repository)}/actions/runs/{run_id}/cancel",
             purpose=f"cancel run {run_id} of {repository}",
@@ -182,7 +182,7 @@ class ActionsCalls(Calls):
         Raises:
             NotFound: There is none of that id (any more).
         """
-        self._write(
+        self._order(
             "DELETE",
             f"{repository_path(repository)}/actions/caches/{cache_id}",
             purpose=f"delete cache {cache_id} of {repository}",
@@ -200,17 +200,13 @@ class ActionsCalls(Calls):
         Raises:
             NotFound: There is none (any more).
         """
-        purpose = f"delete the caches {key!r} on {ref} of {repository}"
-        data = self._write(
+        return self._write(
             "DELETE",
             f"{repository_path(repository)}/actions/caches",
-            purpose=purpose,
+            purpose=f"delete the caches {key!r} on {ref} of {repository}",
+            kind="deletion",
+            build=lambda found: tuple(actions_cache(entry) for entry in found["actions_caches"]),
             query={"key": key, "ref": ref},
-        )
-        return parse(
-            "deletion",
-            lambda found: tuple(actions_cache(entry) for entry in found["actions_caches"]),
-            data,
         )
 
     def list_workflows(self, repository: str) -> tuple[Workflow, ...]:

@@ -1,13 +1,13 @@
 """What the groups of GitHub calls share: quoting, pages, parsing."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from urllib.parse import quote
 
-from runbook.clients.github_answers import Answer
-from runbook.clients.github_facts import Json
+from runbook.clients.github_answers import MAYBE_CHANGED, PROBE_FIRST, Answer
+from runbook.clients.github_facts import Fact, Json, parse
 from runbook.clients.github_transport import GitHubTransport
-from runbook.errors import Permanent, UsageError
+from runbook.errors import Ambiguous, Permanent, UsageError
 
 PAGE_SIZE = 100
 _REPOSITORY = re.compile(r"[A-Za-z0-9-]+/[A-Za-z0-9._-]+")
@@ -54,12 +54,36 @@ class Calls:
         path: str,
         *,
         purpose: str,
+        kind: str,
+        build: Callable[[Json], Fact],
         body: Mapping[str, object] | None = None,
         query: Mapping[str, str | int] | None = None,
         expect: tuple[int, ...] = (200,),
-    ) -> object:
+    ) -> Fact:
+        """Send a write once and return what GitHub says it did.
+
+        Args:
+            method: As for the transport, like all that is not named here.
+            path: The path.
+            purpose: What it is to do.
+            kind: What the answer should be, for errors.
+            build: What makes it a fact.
+            body: The JSON body.
+            query: The query.
+            expect: The statuses of success.
+
+        Raises:
+            Ambiguous: It was answered with success that cannot be read, so whose effect nobody can name.
+        """
         answer = self._transport.call(method, path, purpose=purpose, body=body, query=query, expect=expect)
-        return _decoded(answer, purpose)
+        try:
+            return parse(kind, build, _decoded(answer, purpose))
+        except Permanent as error:
+            raise Ambiguous(error.message, unchanged=MAYBE_CHANGED, next_step=PROBE_FIRST) from error
+
+    def _order(self, method: str, path: str, *, purpose: str, expect: tuple[int, ...]) -> None:
+        """Send a write once that is answered by its status alone."""
+        self._transport.call(method, path, purpose=purpose, expect=expect)
 
     def _pages(
         self,
@@ -103,7 +127,6 @@ def _decoded(answer: Answer, purpose: str) -> object:
     try:
         return answer.json()
     except ValueError as error:
-        # Not Ambiguous for a write either: it was answered with success, and only the text is unreadable.
         raise Permanent(
             f"Could not {purpose} to the end: the answer is not JSON.",
             next_step="check that GITHUB_API_URL is GitHub's API and no proxy's page.",

@@ -25,14 +25,15 @@ class IssueCalls(Calls):
         Raises:
             Gone: The repository has issues switched off.
         """
-        data = self._write(
+        return self._write(
             "POST",
             f"{repository_path(repository)}/issues",
+            kind="issue",
+            build=issue,
             purpose=f"open an issue in {repository}",
             body={"title": title, "body": body, "labels": list(labels), "assignees": list(assignees)},
             expect=(201,),
         )
-        return parse("issue", issue, data)
 
     def get_issue(self, repository: str, number: int) -> Issue:
         """Return an issue.
@@ -66,13 +67,14 @@ class IssueCalls(Calls):
             )
             if value is not None
         }
-        data = self._write(
+        return self._write(
             "PATCH",
             f"{repository_path(repository)}/issues/{number}",
+            kind="issue",
+            build=issue,
             purpose=f"change issue {number} of {repository}",
             body=changes,
         )
-        return parse("issue", issue, data)
 
     def list_issues(
         self, repository: str, *, labels: Iterable[str] = (), state: str = "open", creator: str | None = None
@@ -95,14 +97,15 @@ class IssueCalls(Calls):
 
     def create_comment(self, repository: str, number: int, *, body: str) -> IssueComment:
         """Post a comment."""
-        data = self._write(
+        return self._write(
             "POST",
             f"{repository_path(repository)}/issues/{number}/comments",
+            kind="comment",
+            build=issue_comment,
             purpose=f"comment on issue {number} of {repository}",
             body={"body": body},
             expect=(201,),
         )
-        return parse("comment", issue_comment, data)
 
     def list_comments(
         self, repository: str, number: int, *, after_id: int | None = None
@@ -142,6 +145,8 @@ class IssueCalls(Calls):
             self._write(
                 "POST",
                 base,
+                kind="label",
+                build=lambda found: found["name"],
                 purpose=f"create the label {label['name']!r} of {repository}",
                 body=label,
                 expect=(201,),

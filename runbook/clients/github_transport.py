@@ -32,7 +32,7 @@ from runbook.clients.github_answers import (
 )
 from runbook.clients.sessions import Timeouts, new_session, without_headers
 from runbook.clock import Clock
-from runbook.errors import Ambiguous, Conflict, Gone, Permanent, RunbookError, Transient
+from runbook.errors import Ambiguous, Gone, Permanent, RunbookError, Transient
 from runbook.scrub import register_secret
 
 _LOG = logging.getLogger(__name__)
@@ -242,6 +242,10 @@ class GitHubTransport:
             )
         except requests.RequestException as error:
             raise _unanswered(error, method=method, purpose=purpose) from without_headers(error)
+        except TooLarge as error:
+            if is_read(method):
+                raise
+            raise Ambiguous(error.message, unchanged=MAYBE_CHANGED, next_step=PROBE_FIRST) from error
         assert connection.answer is not None  # noqa: S101 - requestJson returned, so it asked for the response
         return connection.answer
 
@@ -343,8 +347,6 @@ def _unanswered(error: requests.RequestException, *, method: str, purpose: str) 
         return Transient(
             what, unchanged=NOTHING_CHANGED, next_step="check the network and GitHub's status; try again."
         )
-    if isinstance(error, requests.exceptions.InvalidURL | requests.exceptions.InvalidHeader):
-        return Conflict(what, unchanged=NOTHING_CHANGED, next_step="check GITHUB_API_URL.")
     return Ambiguous(what, unchanged=MAYBE_CHANGED, next_step=PROBE_FIRST)
 
 

@@ -37,6 +37,9 @@ CREDENTIALS = {
     "aws key id": "AKIA" + "IOSFODNN7EXAMPLE",
     "vault token": "hvs." + "CAESIJ" + _A36,
     "anthropic key": "sk-ant-" + "api03-" + _A36,
+    "payment key": "sk_live_" + _A36,
+    "mail key": "SG." + _A36 + "." + _A36,
+    "docker hub token": "dckr_pat_" + _A36,
     "web token": "eyJhbGciOiJIUzI1NiJ9." + "eyJzdWIiOiIxMjM0In0." + "c2lnbmF0dXJl",
     "private key": "-----BEGIN RSA " + "PRIVATE KEY-----\nMIIEow\nabc=\n-----END RSA PRIVATE KEY-----",
     "private key cut off": "-----BEGIN OPENSSH " + "PRIVATE KEY-----\nb3BlbnNzaC1rZXk",
@@ -53,6 +56,8 @@ CARRIERS = [
     ("X-Vault-Token: {}", "s.abcdefgh"),
     ('{{"password": "{}"}}', "correct horse"),
     ("docker login --password={}", "s3cr3t-value"),
+    ("//registry.example/:_authToken={}", "0123456789abcdef"),
+    ("DefaultEndpointsProtocol=https;AccountKey={};", "q83vEjRWeJq83vEjRWeJ=="),
 ]
 
 

@@ -24,7 +24,11 @@ class Seen:
 
 @dataclass
 class Said:
-    """One answer. ``drop`` is ``reset`` (no answer), ``half`` (cut off) or ``hang`` (to the test's end)."""
+    """One answer.
+
+    ``drop`` is ``reset`` (no answer), ``half`` (cut off), ``hang`` (to the test's end), or ``after`` (answered in
+    full, then the connection is closed without a word).
+    """
 
     status: int = 200
     body: object = None
@@ -41,13 +45,14 @@ class Scripted:
 
     def __init__(self, script: Script) -> None:
         self.script, self.seen, self.lock = script, list[Seen](), threading.Lock()
-        self.ending = threading.Event()
+        self.ending, self.closed = threading.Event(), threading.Event()
         outer = self
 
         class Handler(_Handler):
             scripted = outer
 
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server = _Server(("127.0.0.1", 0), Handler)
+        self.server.closed = self.closed
         self.server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
 
@@ -55,6 +60,14 @@ class Scripted:
         """Return how many requests of a method arrived."""
         with self.lock:
             return sum(seen.method == method for seen in self.seen)
+
+
+class _Server(ThreadingHTTPServer):
+    closed: threading.Event
+
+    def shutdown_request(self, request: object) -> None:
+        super().shutdown_request(request)  # type: ignore[arg-type]
+        self.closed.set()
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -100,7 +113,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body) + (10 if said.drop == "half" else 0)))
         self.end_headers()
         self.wfile.write(body)
-        self.close_connection = said.drop == "half"
+        self.close_connection = said.drop in ("half", "after")
 
     def log_message(self, format: str, *args: object) -> None:
         pass

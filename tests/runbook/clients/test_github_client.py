@@ -410,6 +410,19 @@ def test_a_page_that_is_no_json_is_said() -> None:
         github.get_run(REPO, 1)
 
 
+@pytest.mark.parametrize("answer", [{}, [], b"<html>", {"number": 1}])
+def test_a_write_whose_success_cannot_be_read_is_ambiguous(answer: object) -> None:
+    with answering(lambda seen: Said(201 if seen.method == "POST" else 200, answer)) as github:
+        for write in (
+            lambda: github.create_issue(REPO, title="t", body="b"),
+            lambda: github.create_comment(REPO, 1, body="b"),
+            lambda: github.update_issue(REPO, 1, state="closed"),
+            lambda: github.delete_caches_by_key(REPO, key="k", ref=MAIN),
+        ):
+            with pytest.raises(Ambiguous, match="may or may not have taken effect"):
+                write()
+
+
 RUN: Mapping[str, Any] = {
     "id": 7,
     "run_attempt": 2,

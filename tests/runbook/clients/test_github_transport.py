@@ -94,6 +94,15 @@ def test_nothing_was_sent_where_no_connection_stood(method: str) -> None:
         transport(f"http://127.0.0.1:{port}").call(method, "/it", purpose="do it")
 
 
+def test_a_write_is_not_put_into_a_connection_that_the_server_closed_meanwhile() -> None:
+    with talking(lambda seen: Said(200, {}, drop="after")) as (server, door, _):
+        for _ in range(3):
+            server.closed.clear()
+            door.call("POST", "/it", purpose="do it")
+            assert server.closed.wait(10)
+        assert server.sent("POST") == 3
+
+
 ERRORS = [
     ("GET", Said(401, {"message": "Bad credentials"}), Denied, "Bad credentials.*token that is valid"),
     (
