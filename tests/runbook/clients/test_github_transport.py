@@ -26,7 +26,7 @@ CANARY = "canary-0123456789abcdef"
 
 
 def transport(
-    url: str, *, clock: VirtualClock | None = None, max_wait_seconds: float = 4000
+    url: str, *, clock: VirtualClock | None = None, max_wait_seconds: float = 4000, read_seconds: float = 10
 ) -> GitHubTransport:
     clock = clock or VirtualClock(START)
     return GitHubTransport(
@@ -34,15 +34,17 @@ def transport(
         api_url=url,
         clock=clock,
         budget=Budget(clock, max_wait_seconds=max_wait_seconds),
-        timeouts=Timeouts(connect_seconds=2, read_seconds=0.3),
+        timeouts=Timeouts(connect_seconds=5, read_seconds=read_seconds),
     )
 
 
 @contextmanager
-def talking(script: Script) -> Iterator[tuple[Scripted, GitHubTransport, VirtualClock]]:
+def talking(
+    script: Script, *, read_seconds: float = 10
+) -> Iterator[tuple[Scripted, GitHubTransport, VirtualClock]]:
     clock = VirtualClock(START)
     with scripted(script) as server:
-        door = transport(server.url, clock=clock)
+        door = transport(server.url, clock=clock, read_seconds=read_seconds)
         try:
             yield server, door, clock
         finally:
@@ -59,10 +61,15 @@ FAULTS = {
 }
 
 
+def patience(fault: Said) -> float:
+    """Return a time-out that only a server that never answers exceeds."""
+    return 0.5 if fault.drop == "hang" else 10
+
+
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS.keys())
 def test_a_write_that_fails_is_sent_exactly_once_and_is_ambiguous(method: str, fault: Said) -> None:
-    with talking(lambda seen: fault) as (server, door, clock):
+    with talking(lambda seen: fault, read_seconds=patience(fault)) as (server, door, clock):
         with pytest.raises(Ambiguous, match=r"^Could not delete it: .*may or may not.*Next: look whether"):
             door.call(method, "/it", purpose="delete it", body={"a": 1} if method != "DELETE" else None)
         assert server.sent(method) == 1
@@ -72,7 +79,7 @@ def test_a_write_that_fails_is_sent_exactly_once_and_is_ambiguous(method: str, f
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS.keys())
 def test_a_read_that_fails_is_sent_again_after_growing_pauses(fault: Said) -> None:
     answers = iter([fault, fault, Said(200, {"ok": True})])
-    with talking(lambda seen: next(answers)) as (server, door, clock):
+    with talking(lambda seen: next(answers), read_seconds=patience(fault)) as (server, door, clock):
         assert door.call("GET", "/it", purpose="read it").json() == {"ok": True}
         assert server.sent("GET") == 3
         assert (clock.now() - START).total_seconds() == 1 + 2
@@ -80,7 +87,7 @@ def test_a_read_that_fails_is_sent_again_after_growing_pauses(fault: Said) -> No
 
 @pytest.mark.parametrize("fault", [*FAULTS.values(), Said(202)], ids=[*FAULTS.keys(), "202 for ever"])
 def test_a_read_that_keeps_failing_ends_as_transient(fault: Said) -> None:
-    with talking(lambda seen: fault) as (server, door, _):
+    with talking(lambda seen: fault, read_seconds=patience(fault)) as (server, door, _):
         with pytest.raises(Transient, match=r"^Could not read it: .*Nothing was changed\. Next: "):
             door.call("GET", "/it", purpose="read it")
         assert server.sent("GET") == 4
@@ -343,7 +350,7 @@ def test_the_token_is_in_no_error_no_repr_and_no_log_record(caplog: pytest.LogCa
     answers.append(Said(403, {"message": f"rate limit {echo}"}, {"Retry-After": "1", "X-Echo": CANARY}))
     try:
         for answer in answers:
-            with talking(lambda seen, answer=answer: answer) as (_, door, _):
+            with talking(lambda seen, answer=answer: answer, read_seconds=patience(answer)) as (_, door, _):
                 said.append(repr(door))
                 for method in ("GET", "POST"):
                     try:
