@@ -6,7 +6,7 @@ command line's process, before and beside everything else.
 
 import base64
 from importlib.metadata import version as installed_version
-from typing import Any
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 import requests
@@ -21,7 +21,7 @@ WORK_POOL = "runbook"
 _TIMEOUT_SECONDS = 10.0
 # On SQLite the server answers 503 whenever two writers meet (prefect#10188). All we send may be sent again.
 _BUSY = Retry(
-    total=6,
+    total=5,
     connect=0,
     read=0,
     backoff_factor=0.1,
@@ -32,9 +32,10 @@ _BUSY = Retry(
 
 # The pool decides how a flow run starts, and offers deployments no say in it: with the stock template anybody
 # who can write to the API could hand the worker a command or an environment (rule 13). Naming the engine also
-# spares each run the worker's workspace set-up, a second of its 2.6 from create to flow body.
+# spares each run the worker's workspace set-up, a second of its 2.6 from create to flow body. There is no `env`,
+# not even an empty one: a worker adds a deployment's variables wherever it finds one.
 _JOB_TEMPLATE: dict[str, Any] = {
-    "job_configuration": {"command": "python -m prefect.engine", "env": {}, "stream_output": True},
+    "job_configuration": {"command": "python -m prefect.engine", "stream_output": True},
     "variables": {"type": "object", "properties": {}},
 }
 
@@ -61,6 +62,12 @@ class PrefectApi:
     def close(self) -> None:
         """Give the connections back."""
         self._session.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def is_healthy(self) -> bool:
         """Whether the server answers and is ready for requests."""

@@ -177,8 +177,11 @@ class Supervisor:
         started = time.monotonic()
         command = ("deploy", "--all", "--prefect-file", str(prefect_file.absolute()))
         child = self.start("deploy", prefect_command("--no-prompt", *command), reaches_prefect=True)
-        child.await_end(deadline_seconds=_DEPLOY_DEADLINE_SECONDS)
-        self._children.remove(child)  # it is meant to end
+        try:
+            child.await_end(deadline_seconds=_DEPLOY_DEADLINE_SECONDS)
+        finally:
+            self._children.remove(child)  # its end is this call's matter, not the installation's
+            child.stop()
         self._report(f"Deployments are up to date ({time.monotonic() - started:.1f} s)")
 
     def start_worker(self, *, settings: Mapping[str, str], poll_seconds: float = 2.0) -> Child:
