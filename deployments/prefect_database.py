@@ -49,7 +49,8 @@ def harvest(database: Path, seed: Path) -> bool:
     except (OSError, sqlite3.Error):
         return False
     finally:
-        copy.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            copy.unlink(missing_ok=True)
     return True
 
 
