@@ -8,8 +8,22 @@ import contextlib
 import os
 import shutil
 import sqlite3
+from collections.abc import Mapping
 from importlib.metadata import version as installed_version
 from pathlib import Path
+
+
+def default_cache_directory(environment: Mapping[str, str] | None = None) -> Path:
+    """Return ``RUNBOOK_CACHE``, else this user's cache directory for the runbook.
+
+    Args:
+        environment: The variables; this process's own where None.
+    """
+    values = os.environ if environment is None else environment
+    if given := values.get("RUNBOOK_CACHE"):
+        return Path(given).absolute()
+    home = values.get("XDG_CACHE_HOME") or str(Path(values.get("HOME") or Path.home()) / ".cache")
+    return Path(home).absolute() / "runbook"
 
 
 def seed_file(cache_directory: Path) -> Path:

@@ -4,7 +4,9 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from deployments.prefect_database import harvest, plant, seed_file
+import pytest
+
+from deployments.prefect_database import default_cache_directory, harvest, plant, seed_file
 
 
 def database_with(path: Path, word: str) -> Path:
@@ -56,3 +58,17 @@ def test_a_missing_cut_or_foreign_seed_is_not_planted(tmp_path: Path) -> None:
 def test_a_cache_that_cannot_be_written_is_nobodys_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     assert not harvest(database_with(tmp_path / "first.db", "migrated"), tmp_path / "file" / "seed.db")
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({"RUNBOOK_CACHE": "/builds/cache", "XDG_CACHE_HOME": "/x", "HOME": "/h"}, "/builds/cache"),
+        ({"XDG_CACHE_HOME": "/x", "HOME": "/h"}, "/x/runbook"),
+        ({"HOME": "/h"}, "/h/.cache/runbook"),
+    ],
+)
+def test_the_cache_is_where_the_integration_builds_keep_theirs(
+    environment: dict[str, str], expected: str
+) -> None:
+    assert default_cache_directory(environment) == Path(expected)
