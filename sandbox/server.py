@@ -151,7 +151,10 @@ class Server:
         clock = self.stand_in.clock
         if isinstance(clock, SystemClock):
             raise Refused(409, "this sandbox runs on the real clock; start it with --virtual-clock")
-        clock.sleep(float(_json_object(request).get("seconds", 0)))
+        seconds = _json_object(request).get("seconds")
+        if not isinstance(seconds, int | float) or seconds < 0:
+            raise Refused(422, "seconds must be a number, 0 or more; the clock was not moved")
+        clock.sleep(seconds)
         return Reply(200, {"now": clock.now().isoformat()})
 
 

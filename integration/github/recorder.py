@@ -19,7 +19,8 @@ def record_exchanges(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyP
 
         def recorded(self: HTTPAdapter, sent: requests.PreparedRequest, *more: Any, **named: Any) -> Any:
             reply = send(self, sent, *more, **named)
-            if not named.get("stream"):
+            # Read ahead where the client would stream JSON; a downloaded log or zip is left to it.
+            if not named.get("stream") or "json" in reply.headers.get("Content-Type", ""):
                 entry = {
                     "test": request.node.nodeid,
                     "method": sent.method,

@@ -1,4 +1,4 @@
-"""Every answer that the contract suite gets must be one that GitHub's OpenAPI description allows."""
+"""Every answer that the contract suite and the product's client get must be one that GitHub's OpenAPI allows."""
 
 # ruff: noqa: S101, S603
 import json
@@ -17,6 +17,7 @@ from sandbox.github.routing import routes
 
 pytestmark = pytest.mark.integration
 ROOT = Path(__file__).parents[2]
+SUITES = ("tests/contracts/github", "tests/runbook/clients/test_github_client.py")
 # Ours, and the image registry's; GitHub's REST description does not hold them.
 FOREIGN = ("/_store/", "/v2/", "/token", "/acme/")
 
@@ -28,7 +29,7 @@ def description(openapi_file: Path) -> Description:
 
 @pytest.fixture(scope="module")
 def exchanges(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
-    """Run the contract suite and return every exchange in it."""
+    """Run the suites and return every exchange in them."""
     record = tmp_path_factory.mktemp("record") / "exchanges.jsonl"
     command = [
         sys.executable,
@@ -37,7 +38,7 @@ def exchanges(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
         "-q",
         "-p",
         "integration.github.recorder",
-        "tests/contracts/github",
+        *SUITES,
     ]
     environment = {**os.environ, "RUNBOOK_RECORD": str(record), "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
@@ -52,8 +53,10 @@ def _api_exchanges(record: Path) -> Iterator[dict[str, Any]]:
         for line in lines:
             exchange = json.loads(line)
             exchange["path"] = exchange["path"].removeprefix("/api/v3")
+            injected = exchange["status"] >= 500
             # The root of the tree is an empty path, which a template cannot show.
-            if not exchange["path"].startswith(FOREIGN) and not exchange["path"].endswith("/contents"):
+            unshown = exchange["path"].startswith(FOREIGN) or exchange["path"].endswith("/contents")
+            if not injected and not unshown:
                 yield exchange
 
 

@@ -120,7 +120,10 @@ class _Builder:
             roles={login.lower(): role for login, role in (data.get("roles") or {}).items()},
             files=dict(data.get("files") or {}),
             required_checks=dict(data.get("required_checks") or {}),
-            rules=dict(data.get("rules") or {}),
+            rules={
+                branch: [_rule(one, full_name) for one in rules]
+                for branch, rules in (data.get("rules") or {}).items()
+            },
             images=list(data.get("images") or []),
         )
         if wrong := sorted(set(self.repository.roles.values()) - set(ROLES)):
@@ -344,6 +347,15 @@ class _Builder:
             ],
             rerun=self._plan({**{k: v for k, v in item.items() if k != "rerun"}, **rerun}) if rerun else None,
         )
+
+
+def _rule(item: Json, full_name: str) -> Json:
+    """Complete a rule that the scenario gives in short."""
+    origin = {"ruleset_source_type": "Repository", "ruleset_source": full_name, "ruleset_id": 1}
+    rule = {**origin, **item}
+    if rule.get("type") == "required_status_checks":
+        rule["parameters"] = {"strict_required_status_checks_policy": False, **rule.get("parameters", {})}
+    return rule
 
 
 def _step(item: Any) -> tuple[str, str]:

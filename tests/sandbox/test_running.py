@@ -88,6 +88,8 @@ def test_time_is_moved_on_request_when_it_is_virtual_only(box: sandbox.Box) -> N
     with sandbox.running(SCENARIO, clock=sandbox.VirtualClock(start)) as virtual:
         reply = requests.post(f"{virtual.url}/_sandbox/advance", json={"seconds": 3600}, timeout=5)
         assert reply.json() == {"now": "2026-01-01T01:00:00+00:00"}
+        wrong = requests.post(f"{virtual.url}/_sandbox/advance", json={"seconds": "x"}, timeout=5)
+        assert (wrong.status_code, virtual.clock.now().hour) == (422, 1)
 
 
 def test_the_request_log_says_who_did_what_and_whether_it_changed_anything(box: sandbox.Box) -> None:
