@@ -11,8 +11,12 @@ from runbook.policy.approvals import ApprovalRule
 MINIMUM_DIGEST_DIGITS = 16
 """Fewer digits of a digest could be forged by trying plans until one collides."""
 
-# The first line that is not blank, and nothing but the command: a quotation or a code block never counts.
-_COMMAND = re.compile(r"\s*/(approve|reject)[ \t]+([0-9a-fA-F]{16,64})(?:[ \t]+([^\n]*?))?[ \t\r]*(?:\n|\Z)")
+# The first line that is not blank, and nothing but the command: a quotation or a code block never counts, nor
+# does an indented line (four spaces or a tab make a code block). Anybody may comment, so each repeat excludes
+# what follows it: a hostile text costs linear time.
+_COMMAND = re.compile(
+    r"(?:[ \t\r]*\n)* {0,3}/(approve|reject)[ \t]+([0-9a-fA-F]{16,64})(?![^ \t\r\n])([^\n]*)"
+)
 
 
 class Verdict(StrEnum):
@@ -109,7 +113,7 @@ def parse_command(body: str) -> Command | None:
     if match is None:
         return None
     verb, digits, reason = match.groups()
-    return Command(approve=verb == "approve", digits=digits.lower(), reason=(reason or "").strip())
+    return Command(approve=verb == "approve", digits=digits.lower(), reason=reason.strip())
 
 
 def approvals_needed(rule: ApprovalRule, *, unnamed: bool) -> int:
@@ -165,6 +169,8 @@ def decide_approval(
     if plan.resumed and rule.prefect_resume_counts:
         approvals += (Decision(login=None, comment_id=None, reason="unnamed resume in Prefect"),)
     verdict, reason = _verdict(plan, needed, approvals, rejection, now)
+    if verdict is Verdict.APPROVED and approvals and not _plan_is_shown(plan, comments):
+        verdict, reason = Verdict.VOID, "the comment that shows the plan was deleted"
     return GateDecision(
         verdict=verdict,
         reason=reason,
@@ -190,6 +196,11 @@ def _verdict(
 
 def _shown_plan_was_edited(plan: PlanFacts, comments: Sequence[IssueComment]) -> bool:
     return any(comment.id == plan.comment_id and comment.edited for comment in comments)
+
+
+def _plan_is_shown(plan: PlanFacts, comments: Sequence[IssueComment]) -> bool:
+    # Asked only of an approved plan: a comment that was just posted may be listed a moment late.
+    return any(comment.id == plan.comment_id for comment in comments)
 
 
 def _why_ignored(
