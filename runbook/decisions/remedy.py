@@ -18,6 +18,7 @@ class NoRemedy(StrEnum):
     TOO_MANY_RERUNS = "the run was re-run as often as the policy allows"
     TOO_MANY_RERUNS_TODAY = "the workflow was re-run as often today as the policy allows"
     TOO_MANY_DELETIONS = "more caches are implicated than one plan may delete"
+    ONLY_WAITING = "the policy only waits for the rate limit's reset"
 
 
 class RemedyFacts(Frozen):
@@ -79,6 +80,8 @@ def decide_remedy(facts: RemedyFacts, *, proposed: tuple[Remedy, ...], caps: Cap
         if remedy is Remedy.RERUN_FAILED_JOBS
         or (remedy is Remedy.CLEAR_IMPLICATED_CACHES and facts.caches.chosen)
     )
+    if not remedies:
+        return _none(NoRemedy.NO_CACHE_FOUND if clears else NoRemedy.ONLY_WAITING)
     return RemedyDecision(remedies=remedies, reason=f"the policy proposes it for {facts.failure_class}")
 
 
