@@ -91,7 +91,7 @@ class ClearCachesRequest(ProcedureRequest):
         """Accept a branch's plain name and a pull request's number, as people write them."""
         if ref is None or ref.startswith("refs/"):
             return ref
-        pull = re.fullmatch(r"#(\d+)", ref)
+        pull = re.fullmatch(r"#([0-9]+)", ref)
         return f"refs/pull/{pull[1]}/merge" if pull else f"refs/heads/{ref}"
 
     @model_validator(mode="after")
