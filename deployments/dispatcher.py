@@ -1,0 +1,184 @@
+"""Wakes runs whose plans were decided: ``python -m deployments.dispatcher``, one instance per ledger.
+
+Every ``approvals.poll_seconds`` it looks at each waiting plan as the gate would, and resumes the run where the gate
+would no longer wait. It decides nothing (R2): a run that is woken in vain asks again and sleeps on.
+"""
+
+import logging
+import signal
+import sys
+import uuid
+from collections.abc import Callable
+from dataclasses import replace
+from types import FrameType
+from typing import NoReturn
+
+from deployments.waking import Woken, resume
+from runbook.clock import Clock, SystemClock
+from runbook.decisions.approval import Verdict
+from runbook.engine.leases import Fenced, Lease, Leases
+from runbook.engine.plans import StoredPlan
+from runbook.errors import LedgerError, PolicyError, RunbookError, Transient
+from runbook.installation import Installation
+from runbook.policy import find_policy, load_policy
+from runbook.scrub import install_log_scrubber, neutralise_terminal
+
+_LOG = logging.getLogger("runbook.dispatcher")
+TARGET = "dispatcher"
+"""What the one instance holds a lease on."""
+
+LONGEST_BACKOFF_SECONDS = 120.0
+_LARGEST_DOUBLINGS = 10
+# A lease outlives the longest look at one plan: four attempts of a read that times out after 30 s each.
+_LEASE_SECONDS = 180.0
+
+
+class Dispatcher:
+    """Looks at waiting plans, again and again.
+
+    Args:
+        here: The installation; its policy is read anew in each cycle.
+        wake: Resumes a run.
+        clock: What waits between the cycles.
+    """
+
+    def __init__(self, here: Installation, *, wake: Callable[[str], Woken] = resume, clock: Clock) -> None:
+        self._here = here
+        self._wake = wake
+        self._clock = clock
+        self._leases = Leases(
+            here.ledger,
+            clock=clock,
+            lease_seconds=_LEASE_SECONDS,
+            poll_seconds=here.policy.timings.probe_interval_seconds,
+        )
+        self._failures = 0
+        self._said: dict[str, str] = {}
+
+    def run(self) -> NoReturn:
+        """Work until the process is told to end.
+
+        Raises:
+            Transient: Another dispatcher works on this ledger.
+            Fenced: Another one took over, because this one was silent for too long.
+        """
+        lease = self._acquire()
+        try:
+            while True:
+                self.cycle(lease)
+                self._clock.sleep(self.pause_seconds)
+        finally:
+            self._leases.release(lease)
+
+    def cycle(self, lease: Lease | None = None) -> None:
+        """Look at every waiting plan once; what fails is said once and tried again next time.
+
+        Args:
+            lease: Kept alive between two plans; None where the caller sees to that.
+        """
+        try:
+            self._read_policy()
+            self._look_at_all(lease)
+        except Fenced:
+            raise
+        except (Transient, LedgerError, PolicyError) as error:
+            # A system that all plans need is away: the others would fail alike.
+            self._failures += 1
+            self._say("cycle", str(error))
+        else:
+            self._failures = 0
+            self._settle("cycle")
+
+    @property
+    def pause_seconds(self) -> float:
+        """How long to wait before the next cycle: longer after each one that failed."""
+        poll = self._here.policy.approvals.poll_seconds
+        if not self._failures:
+            return poll
+        longest = max(poll, LONGEST_BACKOFF_SECONDS)
+        return float(min(longest, poll * 2 ** min(self._failures, _LARGEST_DOUBLINGS)))
+
+    def _acquire(self) -> Lease:
+        try:
+            return self._leases.acquire((TARGET,), execution_id=f"dispatcher:{uuid.uuid4()}")
+        except Transient as error:
+            raise Transient(
+                "Another dispatcher works on this ledger.",
+                unchanged="Nothing was woken.",
+                next_step="stop that one first, if this one is to take its place.",
+            ) from error
+
+    def _read_policy(self) -> None:
+        policy = load_policy(self._here.settings.policy_file)
+        if policy.digest == self._here.policy.digest:
+            return
+        _LOG.info("The policy has changed.")
+        before = self._here
+        self._here = replace(before, policy=policy)  # clients and engine are made anew when they are needed
+        before.ledger.close()  # the leases, which keep it, open it again
+
+    def _look_at_all(self, lease: Lease | None) -> None:
+        waiting = self._here.engine.plans.waiting()
+        for plan in waiting:
+            if lease is not None:
+                self._leases.keep(lease)
+            try:
+                self._look_at(plan)
+            except (Transient, LedgerError, Fenced):
+                raise
+            except RunbookError as error:
+                # About this plan alone: its issue is gone, a permission is missing.
+                self._say(plan.id, f"Plan {plan.short_digest}: {error}")
+            else:
+                self._settle(plan.id)
+        self._said = {
+            key: text for key, text in self._said.items() if key in {"cycle", *(p.id for p in waiting)}
+        }
+
+    def _look_at(self, plan: StoredPlan) -> None:
+        if plan.comment_id is None:
+            return  # its run is still about to show it
+        decision = self._here.engine.gate.look(plan, self._here.gate_context(plan))
+        if decision.verdict is Verdict.WAITING:
+            return
+        woken = self._wake(plan.execution_id)
+        if woken is Woken.RESUMED:
+            _LOG.info(
+                "Plan %s is %s: its run %s was woken.", plan.short_digest, decision.verdict, plan.execution_id
+            )
+
+    def _say(self, about: str, text: str) -> None:
+        """Log a trouble, once until it changes."""
+        if self._said.get(about) != text:
+            self._said[about] = text
+            _LOG.warning("%s", neutralise_terminal(text).replace("\n", " "))
+
+    def _settle(self, about: str) -> None:
+        if self._said.pop(about, None) is not None:
+            _LOG.info("That trouble is over.")
+
+
+def main() -> int:
+    """Run the dispatcher until SIGTERM or SIGINT; return the exit status."""
+    install_log_scrubber()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    # At once means at once: what is interrupted is a read, a wait, or a resume that may be repeated.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _end)
+    try:
+        find_policy()
+        here = Installation.open()
+        Dispatcher(here, clock=SystemClock()).run()
+    except RunbookError as error:
+        _LOG.error("%s", error)
+        return error.exit_code
+
+
+def _end(number: int, frame: FrameType | None) -> NoReturn:
+    for ignored in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(ignored, signal.SIG_IGN)  # the lease is given back in peace
+    raise SystemExit(0 if number == signal.SIGTERM else 128 + number)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
