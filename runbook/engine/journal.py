@@ -16,9 +16,9 @@ from sqlalchemy.orm import Session
 
 from runbook.engine import audit
 from runbook.engine.effects import Effect, EffectClass, Found, ProbeResult, load_effect
-from runbook.engine.leases import Lease, Leases
+from runbook.engine.leases import Fenced, Lease, Leases
 from runbook.engine.ledger import Ledger
-from runbook.engine.schema import EffectRow
+from runbook.engine.schema import EffectRow, PlanRow
 from runbook.errors import Ambiguous, Denied, NeedsPerson, Permanent, Transient
 from runbook.scrub import scrub, shell_quote
 from runbook.world import World
@@ -163,6 +163,8 @@ class Journal:
             )
         if entry.state is EffectState.CLAIMED:
             settled = self._settle(entry, self._probe_of(entry.effect))
+            if settled is None and entry.effect.effect_class is EffectClass.PROBEABLE:
+                raise self._cannot_tell(entry, "interrupted after its claim")
             if settled is not None and settled.found is Found.DONE:
                 return self._confirm(entry, settled.result, note="confirmed by a probe after an interruption")
         else:
@@ -216,20 +218,16 @@ class Journal:
             except Ambiguous as doubt:
                 settled = self._settle(entry, self._probe_of(entry.effect))
                 if settled is None and entry.effect.effect_class is EffectClass.PROBEABLE:
-                    self._needs_person(entry, str(doubt))
-                    raise NeedsPerson(
-                        f"Nobody can tell whether “{entry.effect.describe()}” took effect.",
-                        next_step=_by_hand(entry.effect),
-                    ) from doubt
+                    raise self._cannot_tell(entry, str(doubt)) from doubt
                 if settled is not None and settled.found is Found.DONE:
                     return self._confirm(
                         entry, settled.result, note="confirmed by a probe after no clear answer"
                     )
             except Transient:
-                self._move(entry, EffectState.PLANNED, note="not sent: the other side was not ready")
+                self._not_sent(entry, EffectState.PLANNED, note="not sent: the other side was not ready")
                 raise
             except (Permanent, Denied) as error:
-                self._move(entry, EffectState.REFUSED, note=str(error))
+                self._not_sent(entry, EffectState.REFUSED, note=str(error))
                 raise
             else:
                 self._boundary("confirm.before")
@@ -250,8 +248,10 @@ class Journal:
 
         for _ in range(self._timings.max_sends):
             # What may have been sent already (a cancellation, say) gets its time to show before it is sent again.
-            seen = self._settle(entry, probe) if entry.state is EffectState.UNDOING else probe()
-            if seen is not None and seen.found is Found.DONE:
+            seen = self._settle(entry, probe) if entry.state is EffectState.UNDOING else _look(probe)
+            if seen is None:
+                return self._needs_person(entry, "its undo may have taken effect, and no probe can tell")
+            if seen.found is Found.DONE:
                 return self._undone(entry)
             self._boundary("undo-claim.before")
             entry = self._claim(entry, lease, EffectState.UNDOING)
@@ -261,6 +261,9 @@ class Journal:
             except Ambiguous:
                 continue
             except (Permanent, Denied) as error:
+                # It may have come about by itself since the look: a run that ended cannot be cancelled.
+                if _look(probe).found is Found.DONE:
+                    return self._undone(entry)
                 return self._needs_person(entry, f"its undo was refused: {error}")
             else:
                 self._boundary("undo-confirm.before")
@@ -279,14 +282,14 @@ class Journal:
         """Probe until the world answers, or until it had its time.
 
         Returns:
-            The last answer; None where the probe cannot tell at all.
+            The last answer; None where the probe cannot tell at all, or is refused.
         """
         clock = self._world.clock
         with self._ledger.read() as session:
             claimed_at = session.get_one(EffectRow, entry.id).claimed_at
         deadline = (claimed_at or clock.now()) + timedelta(seconds=self._timings.settle_seconds)
         while True:
-            seen = probe()
+            seen = _look(probe)
             if seen.found is Found.DONE or clock.now() >= deadline:
                 return None if seen.found is Found.UNKNOWN else seen
             clock.sleep(self._timings.probe_interval_seconds)
@@ -301,6 +304,7 @@ class Journal:
         now = self._world.clock.now()
         with self._ledger.write() as session:
             row = session.get_one(EffectRow, entry.id)
+            _require_open_plan(session, row)
             if lease is not None:
                 self._leases.renew(session, lease)
                 row.lease_token = lease.tokens[entry.effect.target]
@@ -320,8 +324,25 @@ class Journal:
     def _needs_person(self, entry: JournalEntry, why: str) -> JournalEntry:
         return self._move(entry, EffectState.NEEDS_PERSON, note=why)
 
+    def _cannot_tell(self, entry: JournalEntry, why: str) -> NeedsPerson:
+        self._needs_person(entry, why)
+        return NeedsPerson(
+            f"Nobody can tell whether “{entry.effect.describe()}” took effect.",
+            next_step=_by_hand(entry.effect),
+        )
+
+    def _not_sent(self, entry: JournalEntry, state: EffectState, *, note: str) -> JournalEntry:
+        # The claim is taken back: nothing is in doubt, nothing will be "repeated", no send is used up.
+        return self._move(entry, state, note=note, unsent=1)
+
     def _move(
-        self, entry: JournalEntry, state: EffectState, *, note: str, result: dict[str, Any] | None = None
+        self,
+        entry: JournalEntry,
+        state: EffectState,
+        *,
+        note: str,
+        result: dict[str, Any] | None = None,
+        unsent: int = 0,
     ) -> JournalEntry:
         now = self._world.clock.now()
         note = scrub(note)
@@ -329,6 +350,7 @@ class Journal:
             row = session.get_one(EffectRow, entry.id)
             row.state = state
             row.note = note
+            row.sends -= unsent
             if result is not None:
                 row.result = result
             if state in SETTLED:
@@ -346,6 +368,29 @@ class Journal:
             event=f"effect.{state}",
             subject=f"effect:{entry.id}",
             body={"kind": entry.effect.kind, "what": scrub(entry.effect.describe()), **body},
+        )
+
+
+def _look(probe: Callable[[], ProbeResult]) -> ProbeResult:
+    """Ask a probe; one that is refused cannot tell."""
+    try:
+        return probe()
+    except (Permanent, Denied) as error:
+        return ProbeResult(found=Found.UNKNOWN, detail=str(error))
+
+
+def _require_open_plan(session: Session, row: EffectRow) -> None:
+    """Refuse a claim for a plan that was ended meanwhile: by the sweeper, say, while this process slept.
+
+    Raises:
+        Fenced: It was.
+    """
+    plan = session.get(PlanRow, row.plan_id) if row.plan_id is not None else None
+    if plan is not None and plan.ended_at is not None:
+        raise Fenced(
+            f"Plan {plan.digest[:16]} ended meanwhile as {plan.state}: {plan.reason}.",
+            unchanged="This process has sent nothing since.",
+            next_step="nothing: whoever ended it has settled it",
         )
 
 
