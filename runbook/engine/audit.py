@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import select
@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from runbook.engine.canonical import canonical_json
 from runbook.engine.schema import AuditRow, EffectRow, PlanRow
+from runbook.scrub import scrub
 
 GENESIS = "0" * 64
 
@@ -52,16 +53,16 @@ def append(
         actor: Who did it: a login, or ``runbook``.
         event: What happened, as ``noun.verb`` (``plan.approved``).
         subject: What it happened to (``plan:…``).
-        body: Facts worth keeping; no secret ever (R8).
+        body: Facts worth keeping; its texts are scrubbed, for some repeat what others said (R8).
     """
     head = head_of(session)
     row = AuditRow(
         seq=head.seq + 1,
-        at=now,
+        at=now.astimezone(UTC),
         actor=actor,
         event=event,
         subject=subject,
-        body=dict(body),
+        body=_scrubbed(dict(body)),
         previous_hash=head.hash,
         hash="",
     )
@@ -122,6 +123,16 @@ def timeline(session: Session, execution_id: str) -> tuple[tuple[datetime, str],
     ]
     rows = session.scalars(select(AuditRow).where(AuditRow.subject.in_(subjects)).order_by(AuditRow.seq))
     return tuple((row.at, _sentence(row)) for row in rows)
+
+
+def _scrubbed(value: Any) -> Any:
+    if isinstance(value, str):
+        return scrub(value)
+    if isinstance(value, Mapping):
+        return {key: _scrubbed(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_scrubbed(part) for part in value]
+    return value
 
 
 def _sentence(row: AuditRow) -> str:

@@ -17,6 +17,7 @@ from runbook.engine.journal import PRODUCT
 from runbook.engine.ledger import Ledger
 from runbook.engine.processes import process_identity
 from runbook.engine.schema import AttemptRow, ExecutionRow, OpenTargetRow, RequestRow
+from runbook.scrub import scrub
 
 
 class RequesterKind(StrEnum):
@@ -259,7 +260,7 @@ class Executions:
             if ExecutionState(row.state) not in OPEN_STATES:
                 return
             row.state = state
-            row.reason = reason
+            row.reason = scrub(reason)
             row.heartbeat_at = self._clock.now()
             self._audit(session, PRODUCT, f"execution.{state}", execution_id, {"reason": reason})
 
@@ -301,7 +302,7 @@ def end_execution(
     if ExecutionState(row.state) not in OPEN_STATES:
         return
     row.state = state
-    row.reason = reason
+    row.reason = scrub(reason)
     row.ended_at = now
     session.execute(delete(OpenTargetRow).where(OpenTargetRow.execution_id == execution_id))
     audit.append(

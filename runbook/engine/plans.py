@@ -17,6 +17,7 @@ from runbook.engine.ledger import Ledger
 from runbook.engine.plan import Plan, PlanView
 from runbook.engine.schema import EffectRow, ExecutionRow, OpenTargetRow, PlanRow
 from runbook.errors import Conflict, UsageError
+from runbook.scrub import scrub
 
 
 class PlanState(StrEnum):
@@ -280,7 +281,7 @@ class Plans:
 
     def _end(self, session: Session, row: PlanRow, state: PlanState, reason: str) -> None:
         row.state = state
-        row.reason = reason
+        row.reason = scrub(reason)
         row.ended_at = self._clock.now()
         self._audit(session, row, f"plan.{state}", {"reason": reason})
 
