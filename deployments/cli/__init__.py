@@ -15,10 +15,12 @@ import typer
 from deployments.cli import (
     approval_commands,
     audit_commands,
+    doctor,
     incident_commands,
     information_commands,
     journal_commands,
     terminal,
+    up,
     why_command,
 )
 from deployments.cli.options import use_policy
@@ -52,7 +54,7 @@ def common(
     use_policy(policy)
 
 
-for _group in (why_command, approval_commands, journal_commands, information_commands):
+for _group in (why_command, approval_commands, journal_commands, information_commands, doctor, up):
     app.add_typer(_group.app)  # without a name: its commands stand beside each other
 app.add_typer(incident_commands.app, name="incidents")
 app.add_typer(audit_commands.app, name="audit")

@@ -65,27 +65,6 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, tit
     _console(sys.stdout).print(table)
 
 
-def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str = "") -> None:
-    """Print a table for people.
-
-    Args:
-        columns: The headings.
-        rows: The cells, as they come from anywhere.
-        title: A line above it.
-    """
-    table = Table(*columns, box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
-    for row in rows:
-        table.add_row(*(Text(clean(cell)) for cell in row))
-    if title:
-        say(title, style="bold")
-    _console(sys.stdout).print(table)
-
-
-def print_markdown(markdown: str) -> None:
-    """Print Markdown that the product made, as people read it."""
-    _console(sys.stdout).print(Markdown(clean(markdown)))
-
-
 def print_fields(fields: Mapping[str, object]) -> None:
     """Print names and values, one a line; those that are empty are left out."""
     shown = {name: value for name, value in fields.items() if value not in (None, "")}

@@ -1,0 +1,282 @@
+"""``runbook doctor`` on GitHub: who we are there, and whether we may do each thing that procedures do.
+
+Whether a write is allowed is asked by a write that can change nothing: on a number that no cache and no issue has.
+GitHub refuses a missing permission before it looks for the thing, and says which permission it was.
+"""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from deployments.cli.doctor_findings import Finding, Findings, attempt, failed, good, warning
+from runbook.clients.github_client import GitHubClient
+from runbook.errors import Denied, Gone, NotFound, RunbookError
+from runbook.models import Permission, RepositoryFacts, TokenFacts
+from runbook.policy import LOW_RISK, Policy, RepositoryPolicy
+
+NOBODYS_NUMBER = 0
+"""GitHub numbers caches and issues from 1."""
+
+_NO_KEY = "runbook-doctor-looks-whether-it-may-list"
+_EXPIRES_SOON = timedelta(days=14)
+_LOW_BUDGET_PERCENT = 10
+
+
+def check_github(github: GitHubClient, policy: Policy, *, now: datetime) -> Findings:
+    """Check the credential, its limits, and every repository of the policy.
+
+    Args:
+        github: The product's own client.
+        policy: The policy.
+        now: The time.
+    """
+    try:
+        facts = github.token_facts()
+    except RunbookError as error:
+        yield failed("GitHub token", error.message, fix=error.next_step)
+        return
+    yield _token(facts, policy, now)
+    yield attempt("GitHub rate limit", lambda: _rate_limit(github))
+    for repository in policy.repositories:
+        yield from _repository(github, policy, repository)
+        yield from _approvers(github, policy, repository, product=policy.product_login or facts.login)
+    yield from _kill_switch(github, policy)
+
+
+def _token(facts: TokenFacts, policy: Policy, now: datetime) -> Finding:
+    check = "GitHub token"
+    if policy.product_login and policy.product_login.casefold() != facts.login.casefold():
+        return failed(
+            check,
+            f"it is {facts.login}'s, but the policy says that the product acts as {policy.product_login}",
+            fix="use that account's token, or correct product_login: that account never counts as an approver.",
+        )
+    what = "permissions of its own" if facts.scopes is None else f"scopes {', '.join(facts.scopes) or 'none'}"
+    if facts.expires_at is not None and facts.expires_at - now < _EXPIRES_SOON:
+        return warning(check, f"{facts.login}, expires at {facts.expires_at:%Y-%m-%d %H:%M}", fix="renew it.")
+    return good(check, f"{facts.login}, with {what}")
+
+
+def _rate_limit(github: GitHubClient) -> Finding:
+    check = "GitHub rate limit"
+    core = next((limit for limit in github.rate_limits() if limit.resource == "core"), None)
+    if core is None:
+        return good(check, "GitHub names none")
+    said = f"{core.remaining} of {core.limit} calls left this hour"
+    if core.remaining * 100 < core.limit * _LOW_BUDGET_PERCENT:
+        return warning(
+            check, said, fix=f"wait until {core.reset_at:%H:%M} UTC, or see who else uses the token."
+        )
+    return good(check, said)
+
+
+def _repository(github: GitHubClient, policy: Policy, repository: RepositoryPolicy) -> Findings:
+    name = repository.name
+    try:
+        facts = github.repository_facts(name)
+    except RunbookError as error:
+        yield failed(f"{name}", error.message, fix=error.next_step)
+        return
+    yield _seen(repository, facts)
+    for what, permission, call in _needed(github, repository):
+        yield _allowed(f"{name}: {what}", permission, call, facts)
+    yield attempt(f"{name}: workflows", lambda: _workflows(github, repository))
+    yield attempt(f"{name}: required checks", lambda: _required_checks(github, repository))
+    if repository.incidents_repository.casefold() != name.casefold():
+        yield attempt(
+            f"{name}: incidents in {repository.incidents_repository}",
+            lambda: _incidents_repository(github, repository, code=facts),
+        )
+
+
+def _seen(repository: RepositoryPolicy, facts: RepositoryFacts) -> Finding:
+    if facts.archived:
+        return failed(
+            repository.name, "it is archived: nothing can be done there", fix="take it out of the policy."
+        )
+    if facts.default_branch != repository.default_branch:
+        return failed(
+            repository.name,
+            f"its default branch is {facts.default_branch}; the policy says {repository.default_branch}",
+            fix=f'set default_branch = "{facts.default_branch}" in the policy.',
+        )
+    return good(
+        repository.name, f"{'private' if facts.private else 'public'}, default branch {facts.default_branch}"
+    )
+
+
+def _needed(
+    github: GitHubClient, repository: RepositoryPolicy
+) -> tuple[tuple[str, str, Callable[[], object]], ...]:
+    """Return what procedures do, the fine-grained permission it takes, and a call that takes the same."""
+    name, issues = repository.name, repository.incidents_repository
+    return (
+        ("read runs, jobs and logs", "actions=read", lambda: github.list_runs(name, limit=1)),
+        ("read caches", "actions=read", lambda: github.list_caches(name, key=_NO_KEY)),
+        (
+            "re-run jobs, delete caches",
+            "actions=write",
+            lambda: github.delete_cache_by_id(name, NOBODYS_NUMBER),
+        ),
+        (
+            "read commits",
+            "contents=read",
+            lambda: github.list_commits(name, branch=repository.default_branch, limit=1),
+        ),
+        (
+            "read pull requests",
+            "pull_requests=read",
+            lambda: github.list_pull_requests(name, head_sha=repository.default_branch),
+        ),
+        ("read issues", "issues=read", lambda: github.list_issues(issues, labels=(_NO_KEY,))),
+        (
+            f"write incidents and approvals in {issues}",
+            "issues=write",
+            lambda: github.update_issue(issues, NOBODYS_NUMBER, state="open"),
+        ),
+    )
+
+
+def _allowed(check: str, permission: str, call: Callable[[], object], facts: RepositoryFacts) -> Finding:
+    writes = permission.endswith("write")
+    fix = f"give the token the permission {permission} (a classic token: the scope repo)."
+    try:
+        call()
+    except Denied as error:
+        return failed(check, error.message, fix=error.next_step or fix)
+    except Gone as error:
+        return failed(
+            check, error.message, fix="switch the repository's issues on, or name another one for incidents."
+        )
+    except NotFound as error:
+        if not writes:
+            return failed(check, error.message, fix=fix)
+    except RunbookError as error:
+        return failed(check, error.message, fix=error.next_step)
+    if writes and facts.permission.rank < Permission.WRITE.rank:
+        # A classic token is refused by its owner's role, which hides behind "not found".
+        return failed(
+            check,
+            f"the account has only {facts.permission} on {facts.full_name}",
+            fix="make the account a collaborator who may write.",
+        )
+    return good(check, f"may ({permission})")
+
+
+def _workflows(github: GitHubClient, repository: RepositoryPolicy) -> Finding:
+    check = f"{repository.name}: workflows"
+    there = {workflow.path.rsplit("/", 1)[-1] for workflow in github.list_workflows(repository.name)}
+    missing = [entry.file for entry in repository.workflows if entry.file not in there]
+    if missing:
+        return warning(
+            check,
+            f"the policy names {', '.join(missing)}, which are not there",
+            fix=f"there are: {', '.join(sorted(there)) or 'none'}; correct [[repositories.workflows]].",
+        )
+    return good(check, f"{len(there)}, and all that the policy names are among them")
+
+
+def _required_checks(github: GitHubClient, repository: RepositoryPolicy) -> Finding:
+    check = f"{repository.name}: required checks"
+    found = github.required_checks(repository.name, repository.default_branch)
+    if found.unreadable:
+        return warning(
+            check,
+            f"not all can be read ({'; '.join(found.unreadable)})",
+            fix="without them the policy's `required` alone says what blocks a merge.",
+        )
+    return good(check, ", ".join(found.contexts) or "none are required")
+
+
+def _incidents_repository(
+    github: GitHubClient, repository: RepositoryPolicy, *, code: RepositoryFacts
+) -> Finding:
+    check = f"{repository.name}: incidents in {repository.incidents_repository}"
+    facts = github.repository_facts(repository.incidents_repository)
+    if facts.archived:
+        return failed(check, "it is archived", fix="name another incidents_repository in the policy.")
+    if code.private and not facts.private:
+        return warning(
+            check,
+            "it is public, but the code is private: log lines would be published",
+            fix="make it private, or name another incidents_repository.",
+        )
+    return good(check, "private" if facts.private else "public")
+
+
+def _approvers(
+    github: GitHubClient, policy: Policy, repository: RepositoryPolicy, *, product: str
+) -> Findings:
+    check = f"{repository.name}: approvers"
+    rule = policy.approval_rule("clear-caches", repository.name)
+    entitled: list[str] = []
+    for login in rule.approvers:
+        if login.casefold() == product.casefold():
+            yield failed(
+                check,
+                f"{login} is the account that the product acts as: it never counts",
+                fix="take it out of approvers, or give the product an account of its own.",
+            )
+            continue
+        held = _permission(github, repository.name, login)
+        if isinstance(held, Finding):
+            yield held
+        elif held.rank < rule.minimum_permission.rank:
+            yield failed(
+                check,
+                f"{login} has {held} and needs {rule.minimum_permission}",
+                fix=f"give {login} that role on {repository.name}, or take the name out of approvers.",
+            )
+        else:
+            entitled.append(login)
+    yield _enough(check, entitled, quorum=rule.quorum)
+
+
+def _permission(github: GitHubClient, repository: str, login: str) -> Permission | Finding:
+    try:
+        return github.permission_of(repository, login)
+    except RunbookError as error:
+        return failed(f"{repository}: approvers", error.message, fix=error.next_step)
+
+
+def _enough(check: str, entitled: list[str], *, quorum: int) -> Finding:
+    names = ", ".join(entitled) or "nobody"
+    if len(entitled) < quorum:
+        return failed(
+            check, f"{names} may approve, and {quorum} must", fix="name more approvers, or lower the quorum."
+        )
+    if len(entitled) > quorum:
+        return good(check, f"{names} may approve; {quorum} must")
+    # Whoever asks never counts: with no approver to spare, some plan can never be approved.
+    detail = f"{names} may approve, and {quorum} must: a plan that one of them asks for can never be approved"
+    if len(entitled) > 1:
+        return warning(check, detail, fix="name one approver more.")
+    override = "\n".join(
+        f'[[approvals.overrides]]\nprocedure = "{procedure}"\nprefect_resume = "counts"\n'
+        for procedure in ("clear-caches", "triage-failed-run")
+        if procedure in LOW_RISK
+    )
+    return warning(
+        check,
+        f"{detail}; nobody but the requester may approve, and that never counts",
+        fix="name a second person. Alone? For low-risk procedures the Resume button of Prefect may count, "
+        f"recorded as unnamed; add to the policy:\n\n{override}",
+    )
+
+
+def _kill_switch(github: GitHubClient, policy: Policy) -> Findings:
+    switch = policy.kill_switch
+    if switch is None:
+        return
+    check = f"kill switch {switch.repository}#{switch.issue}"
+
+    def look() -> Finding:
+        thrown = switch.label in github.get_issue(switch.repository, switch.issue).labels
+        if thrown:
+            return warning(
+                check,
+                "it is thrown: nothing acts without a person",
+                fix=f"take the label {switch.label} off.",
+            )
+        return good(check, "can be read, and is not thrown")
+
+    yield attempt(check, look)

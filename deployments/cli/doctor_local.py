@@ -1,0 +1,185 @@
+"""``runbook doctor`` here: policy, ledger, Prefect server, approver's token, registry."""
+
+import os
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import yaml
+from sqlalchemy import make_url
+
+from deployments.cli.doctor_findings import Finding, Findings, Health, attempt, failed, good, skipped, warning
+from deployments.prefect_api import WORK_POOL, PrefectApi
+from deployments.supervisor import PREFECT_FILE
+from runbook.clients.github_client import GitHubClient
+from runbook.clients.registry_client import RegistryClient
+from runbook.clock import SystemClock
+from runbook.engine import audit
+from runbook.engine.ledger import Ledger
+from runbook.errors import LedgerError, NotFound, RunbookError, UsageError
+from runbook.models import RegistryState
+from runbook.policy import Policy, find_policy, load_policy
+from runbook.settings import Settings
+
+_START = "start the installation with `runbook up`, and set PREFECT_API_URL as it says."
+GITHUB_REGISTRY = "ghcr.io/"
+
+
+def check_policy() -> tuple[Finding, Policy | None]:
+    """Read the policy."""
+    try:
+        path = find_policy()
+        policy = load_policy(path)
+    except RunbookError as error:
+        return failed("policy", error.message, fix=error.next_step), None
+    return good(
+        "policy", f"{path}: {len(policy.repositories)} repositories, digest {policy.digest[:16]}"
+    ), policy
+
+
+def check_ledger(settings: Settings) -> Finding:
+    """Open the ledger if there is one, and verify its audit; make none."""
+    return attempt("ledger", lambda: _ledger(settings))
+
+
+def check_prefect(settings: Settings) -> Findings:
+    """Check the Prefect server, its work pool, deployments and workers."""
+    if settings.prefect_api_url is None:
+        yield failed("Prefect server", "no server is named", fix=_START)
+        return
+    with PrefectLook(settings.prefect_api_url, auth_string=settings.prefect_auth) as prefect:
+        server = attempt("Prefect server", lambda: _server(prefect))
+        yield server
+        if server.health is Health.FAILED:
+            for check in ("work pool", "deployments", "worker"):
+                yield skipped(check, "the server comes first")
+            return
+        yield attempt("work pool", lambda: _work_pool(prefect))
+        yield attempt("deployments", lambda: _deployments(prefect))
+        yield attempt("worker", lambda: _worker(prefect))
+
+
+def check_approver(settings: Settings, policy: Policy) -> Finding:
+    """Say as whom ``runbook approve`` would approve here."""
+    check = "your own token"
+    try:
+        token = settings.require_approver_token()
+    except UsageError as error:
+        return warning(check, "there is none: this terminal cannot approve", fix=error.next_step)
+
+    def look() -> Finding:
+        with GitHubClient(token=token, api_url=settings.github_api_url, clock=SystemClock()) as github:
+            login = github.whoami()
+        if login.casefold() in {name.casefold() for name in policy.approvals.approvers}:
+            return good(check, f"{login}, an approver")
+        return warning(
+            check,
+            f"{login}, whom the policy does not name as an approver",
+            fix="approve from another account.",
+        )
+
+    return attempt(check, look)
+
+
+def check_registry(settings: Settings, policy: Policy) -> Findings:
+    """Probe the registry by the first image of the policy that is GitHub's; our login goes to no other."""
+    image = next((one.image for one in policy.services if one.image.startswith(GITHUB_REGISTRY)), None)
+    if image is None or settings.github_token is None:
+        return
+    probe = RegistryClient(
+        url=settings.registry_url, login=policy.product_login or "runbook", token=settings.github_token
+    ).probe(image, tag="latest")
+    check = f"registry {probe.registry}"
+    match probe.state:
+        case RegistryState.READABLE:
+            yield good(check, probe.reason)
+        case RegistryState.IMAGE_MISSING | RegistryState.RATE_LIMITED:
+            yield warning(
+                check, probe.reason, fix="nothing, if that image has no such tag; else check its name."
+            )
+        case RegistryState.LOGIN_REFUSED | RegistryState.ACCESS_DENIED:
+            yield warning(
+                check,
+                probe.reason,
+                fix="a classic token with read:packages (or an App) reads GitHub's registry.",
+            )
+        case RegistryState.UNREACHABLE:
+            yield failed(check, probe.reason, fix="check the network, and GitHub's status page.")
+
+
+class PrefectLook(PrefectApi):
+    """What doctor asks a Prefect server beyond what a supervisor does."""
+
+    def has(self, path: str) -> bool:
+        """Whether there is something at ``path``."""
+        try:
+            return "id" in self._request("GET", path, accept=(200, 404))
+        except NotFound:
+            return False
+
+
+def _ledger(settings: Settings) -> Finding:
+    url = make_url(settings.ledger_url.get_secret_value())
+    shown = url.render_as_string(hide_password=True)
+    path = Path(url.database or "")
+    if url.get_backend_name() == "sqlite" and not path.is_file():
+        folder = next(parent for parent in path.absolute().parents if parent.exists())
+        if not os.access(folder, os.W_OK):
+            raise LedgerError(
+                f"There is no ledger at {path}, and {folder} is not writable.",
+                next_step="name a place in RUNBOOK_LEDGER_URL that this user may write to.",
+            )
+        return good("ledger", f"none yet at {path}; the first start makes it")
+    if url.get_backend_name() == "sqlite" and not os.access(path, os.W_OK):
+        raise LedgerError(
+            f"The ledger {path} is read-only for this user.",
+            next_step="give this user write access to the file and its folder.",
+        )
+    ledger = Ledger(settings.ledger_url.get_secret_value())
+    try:
+        with ledger.read() as session:
+            verdict = audit.verify(session)
+    finally:
+        ledger.close()
+    if not verdict.intact:
+        return failed(
+            "ledger", f"{shown}: the audit is broken: {verdict.reason}", fix="run `runbook audit verify`."
+        )
+    return good("ledger", f"{shown}: audit intact, {verdict.lines} lines")
+
+
+def _server(prefect: PrefectLook) -> Finding:
+    prefect.require_matching_version()
+    prefect.require_protection()
+    return good("Prefect server", f"{urlsplit(prefect.url).netloc}, the version that is installed here")
+
+
+def _work_pool(prefect: PrefectLook) -> Finding:
+    if prefect.has(f"/work_pools/{WORK_POOL}"):
+        return good("work pool", WORK_POOL)
+    return failed("work pool", f"there is no pool {WORK_POOL}", fix=_START)
+
+
+def _deployments(prefect: PrefectLook) -> Finding:
+    wanted = _declared_deployments()
+    missing = [name for name in wanted if not prefect.has(f"/deployments/name/{name}")]
+    if missing:
+        return failed("deployments", f"not deployed: {', '.join(missing)}", fix="run `prefect deploy --all`.")
+    return good("deployments", ", ".join(wanted))
+
+
+def _declared_deployments() -> list[str]:
+    """Return ``flow/deployment`` of everything that is to be deployed."""
+    declared = yaml.safe_load(PREFECT_FILE.read_text(encoding="utf-8"))["deployments"]
+    return [f"{_flow_name(one['entrypoint'])}/{one['name']}" for one in declared]
+
+
+def _flow_name(entrypoint: str) -> str:
+    # A flow is named after its function, as Prefect does it by itself.
+    return str(entrypoint).rsplit(".", 1)[-1].replace("_", "-")
+
+
+def _worker(prefect: PrefectLook) -> Finding:
+    online = prefect.online_workers()
+    if online:
+        return good("worker", f"online: {', '.join(sorted(online))}")
+    return failed("worker", "none is online: runs stay scheduled", fix=_START)

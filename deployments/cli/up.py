@@ -1,0 +1,130 @@
+"""``runbook up``: server, worker, deployments and dispatcher as one; one Ctrl-C stops all of it."""
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from deployments.cli import terminal
+from deployments.cli.options import JsonOption, PolicyOption
+
+if TYPE_CHECKING:
+    from pydantic import SecretStr
+
+    from runbook.installation import Installation
+
+app = typer.Typer()
+
+DEFAULT_PORT = 4200
+"""Prefect's own: where its command line looks when nobody says otherwise."""
+
+_FILES = ("GITHUB_TOKEN_FILE", "GITHUB_APP_PRIVATE_KEY_FILE", "KUBECONFIG")
+
+
+@app.command("up")
+def up(
+    port: Annotated[
+        int, typer.Option("--port", min=1, max=65535, help="Of the Prefect server.")
+    ] = DEFAULT_PORT,
+    host: Annotated[
+        str, typer.Option("--host", help="Where it listens; off loopback it needs a password (see the docs).")
+    ] = "127.0.0.1",
+    state: Annotated[
+        Path | None,
+        typer.Option(
+            "--state", metavar="DIR", help="Prefect's database and all logs; else beside the ledger's."
+        ),
+    ] = None,
+    policy: PolicyOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Run the installation in the foreground; with PREFECT_API_URL set, on that server instead of an own one."""
+    from deployments.cli.opening import opened_installation
+    from deployments.supervisor import Supervisor
+    from runbook.errors import UsageError
+
+    with opened_installation() as here:
+        here.settings.require_github_token("act on GitHub")
+        terminal.note(f"The product acts as {here.product_login}.")
+        _ = here.ledger  # made now, so that every child finds the same one
+        settings = _settings_of_children(here)
+        directory = (state or _state_directory()).absolute()
+        auth = _server_password()
+        with Supervisor(
+            directory, report=terminal.note, cache_directory=directory / "cache", auth_string=auth
+        ) as supervisor:
+            if here.settings.prefect_api_url is not None:
+                if host != "127.0.0.1" or port != DEFAULT_PORT:
+                    raise UsageError(
+                        "PREFECT_API_URL names a server, and --host or --port asks for an own one.",
+                        unchanged="Nothing was started.",
+                        next_step="unset the one or leave out the other.",
+                    )
+                supervisor.use_prefect_server(here.settings.prefect_api_url)
+            else:
+                supervisor.start_prefect_server(host=host, port=port)
+            supervisor.start_worker(settings=settings)
+            supervisor.start(
+                "dispatcher",
+                (sys.executable, "-m", "deployments.dispatcher"),
+                settings=settings,
+                reaches_prefect=True,
+                reaches_network=True,
+            )
+            supervisor.deploy_all()
+            supervisor.await_worker()
+            _say_ready(supervisor.ui_url, supervisor.api_url, directory, as_json=as_json)
+            supervisor.wait()
+
+
+def _say_ready(ui_url: str, api_url: str, directory: Path, *, as_json: bool) -> None:
+    if as_json:
+        terminal.print_json({"ui": ui_url, "api": api_url, "logs": str(directory)})
+        sys.stdout.flush()
+        return
+    terminal.say(f"Up: {ui_url}", style="bold")
+    terminal.say(f"In other terminals: export PREFECT_API_URL={api_url}")
+    terminal.say(f"Logs are in {directory}. Ctrl-C stops everything.")
+    sys.stdout.flush()
+
+
+def _settings_of_children(here: "Installation") -> dict[str, str]:
+    """Return what worker and dispatcher get to know, with absolute paths: they stand in another folder."""
+    from deployments.environment import flow_settings
+
+    settings = flow_settings()
+    settings["RUNBOOK_POLICY"] = str(here.settings.policy_file.absolute())
+    settings["RUNBOOK_LEDGER_URL"] = _absolute_ledger(here.settings.ledger_url.get_secret_value())
+    for name in _FILES:
+        if name in settings:
+            settings[name] = str(Path(settings[name]).absolute())
+    return settings
+
+
+def _absolute_ledger(ledger_url: str) -> str:
+    from sqlalchemy import make_url
+
+    url = make_url(ledger_url)
+    if url.get_backend_name() == "sqlite" and url.database and url.database != ":memory:":
+        url = url.set(database=str(Path(url.database).absolute()))
+    return url.render_as_string(hide_password=False)
+
+
+def _state_directory() -> Path:
+    home = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
+    return Path(home) / "runbook" / "up"
+
+
+def _server_password() -> "SecretStr | None":
+    from pydantic import SecretStr
+
+    from runbook.scrub import register_secret
+
+    for name in ("PREFECT_SERVER_API_AUTH_STRING", "PREFECT_API_AUTH_STRING"):
+        value = os.environ.get(name)
+        if value:
+            register_secret(value)
+            return SecretStr(value)
+    return None
