@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, create_engine, event, inspect, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
+from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError
 from sqlalchemy.orm import Session
 
 from runbook.engine.schema import SCHEMA_VERSION, Base, MetaRow
@@ -45,10 +45,7 @@ class Ledger:
             ) from error
         if parsed.get_backend_name() == "sqlite" and parsed.database:
             _make_folder(Path(parsed.database))
-        connect_args: dict[str, Any] = {}
-        if parsed.get_backend_name() == "sqlite":
-            connect_args = {"timeout": busy_timeout_seconds, "check_same_thread": False}
-        self._engine = create_engine(parsed, connect_args=connect_args)
+        self._engine = _create_engine(parsed, busy_timeout_seconds)
         self._shown_url = parsed.render_as_string(hide_password=True)
         if self._engine.dialect.name == "sqlite":
             event.listen(self._engine, "connect", _configure_sqlite)
@@ -114,6 +111,20 @@ def _make_folder(path: Path) -> None:
         raise LedgerError(
             f"The ledger's folder {path.parent} cannot be made: {error.strerror}.",
             next_step="name another place in RUNBOOK_LEDGER_URL",
+        ) from error
+
+
+def _create_engine(url: URL, busy_timeout_seconds: float) -> Engine:
+    connect_args: dict[str, Any] = {}
+    if url.get_backend_name() == "sqlite":
+        connect_args = {"timeout": busy_timeout_seconds, "check_same_thread": False}
+    try:
+        return create_engine(url, connect_args=connect_args)
+    except (NoSuchModuleError, ModuleNotFoundError) as error:
+        raise LedgerError(
+            f"RUNBOOK_LEDGER_URL names a kind of database, {url.drivername}, that nothing here can talk to.",
+            unchanged="Nothing was opened.",
+            next_step="use sqlite:////…, or install that database's driver",
         ) from error
 
 
