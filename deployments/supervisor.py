@@ -15,6 +15,7 @@ import fcntl
 import os
 import shutil
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -54,6 +55,7 @@ class Supervisor:
 
     Args:
         state_directory: Where databases, logs and process ids stand (mode 0700); one supervisor at a time.
+            None for a new temporary one, which goes with the last process, whatever signals come.
         report: Called with one line of progress at a time.
         grace_seconds: From TERM to KILL, for each child.
         cache_directory: Where a migrated empty Prefect database is kept between installations; None for not.
@@ -63,7 +65,7 @@ class Supervisor:
 
     def __init__(
         self,
-        state_directory: Path,
+        state_directory: Path | None,
         *,
         report: Callable[[str], None] = lambda line: None,
         grace_seconds: float = 10.0,
@@ -71,7 +73,8 @@ class Supervisor:
         import_path: Sequence[Path] = (),
         auth_string: SecretStr | None = None,
     ) -> None:
-        self._state = state_directory.absolute()
+        self._wanted_state = state_directory
+        self._state = Path()
         self._report = report
         self._grace_seconds = grace_seconds
         self._cache_directory = cache_directory
@@ -88,8 +91,7 @@ class Supervisor:
             self._interrupts.install()
             stack.callback(self._interrupts.restore)
             with self._interrupts.held():
-                self._state.mkdir(mode=0o700, parents=True, exist_ok=True)
-                self._state.chmod(0o700)
+                self._state = self._make_state_directory(stack)
                 self._lock = stack.enter_context(_locked(self._state))
                 # What runs that were killed left behind.
                 shutil.rmtree(self._temporary_directory, ignore_errors=True)
@@ -107,6 +109,11 @@ class Supervisor:
         # Should a signal come before this line after all, the guardians still notice the end of this process.
         self._interrupts.close()
         self._stack.close()
+
+    @property
+    def state_directory(self) -> Path:
+        """Where databases, logs and process ids stand."""
+        return self._state
 
     @property
     def api_url(self) -> str:
@@ -281,6 +288,16 @@ class Supervisor:
     @property
     def _prefect_home(self) -> Path:
         return self._state / "prefect"
+
+    def _make_state_directory(self, stack: contextlib.ExitStack) -> Path:
+        if self._wanted_state is None:
+            temporary = Path(tempfile.mkdtemp(prefix="runbook-"))  # mode 0700 from its first moment
+            stack.callback(shutil.rmtree, temporary)
+            return temporary
+        state = self._wanted_state.absolute()
+        state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        state.chmod(0o700)
+        return state
 
     def _start_server_on(self, host: str, port: int) -> None:
         started = time.monotonic()

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -210,6 +211,19 @@ def test_a_state_directory_has_one_supervisor_until_its_last_process_ended(tmp_p
         await_true(lambda: nothing_left(tmp_path), deadline_seconds=10, what="the child to end")
         with Supervisor(tmp_path):
             pass
+
+
+def test_a_temporary_state_directory_goes_with_the_last_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with Supervisor(None) as up:
+        up.start("child", SLEEPER)
+        assert up.state_directory.stat().st_mode & 0o777 == 0o700
+        assert [up.state_directory] == list(tmp_path.iterdir())
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_names_are_unique(tmp_path: Path) -> None:
