@@ -4,6 +4,7 @@ Modules import at their top only what is quick; what takes time (Prefect, PyGith
 command that needs it, so that ``runbook --help`` answers at once.
 """
 
+import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -82,11 +83,18 @@ def run(arguments: Sequence[str]) -> int:
 
 def main() -> None:
     """Run the command line of this process."""
-    sys.excepthook = _print_unexpected
     for stream in (sys.stdout, sys.stderr):
         # A terminal that lacks a character shows another one; it is no reason to fail.
         stream.reconfigure(errors="replace")  # type: ignore[union-attr] # both are text streams here
-    sys.exit(run(sys.argv[1:]))
+    try:
+        status = run(sys.argv[1:])
+    finally:
+        sys.excepthook = _print_unexpected  # last, because typer sets a hook of its own when it is called
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:  # `runbook journal | head`: nobody wants the rest
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(status)
 
 
 def _print_unexpected(kind: type[BaseException], error: BaseException, trace: object) -> None:

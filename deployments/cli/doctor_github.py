@@ -5,6 +5,7 @@ GitHub refuses a missing permission before it looks for the thing, and says whic
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from deployments.cli.doctor_findings import Finding, Findings, attempt, failed, good, warning
@@ -77,8 +78,8 @@ def _repository(github: GitHubClient, policy: Policy, repository: RepositoryPoli
         yield failed(f"{name}", error.message, fix=error.next_step)
         return
     yield _seen(repository, facts)
-    for what, permission, call in _needed(github, repository):
-        yield _allowed(f"{name}: {what}", permission, call, facts)
+    for need in _needed(github, repository):
+        yield _allowed(github, f"{name}: {need.what}", need)
     yield attempt(f"{name}: workflows", lambda: _workflows(github, repository))
     yield attempt(f"{name}: required checks", lambda: _required_checks(github, repository))
     if repository.incidents_repository.casefold() != name.casefold():
@@ -104,62 +105,89 @@ def _seen(repository: RepositoryPolicy, facts: RepositoryFacts) -> Finding:
     )
 
 
-def _needed(
-    github: GitHubClient, repository: RepositoryPolicy
-) -> tuple[tuple[str, str, Callable[[], object]], ...]:
-    """Return what procedures do, the fine-grained permission it takes, and a call that takes the same."""
+@dataclass(frozen=True)
+class _Need:
+    """Something that procedures do, the fine-grained permission it takes, and a call that takes the same."""
+
+    what: str
+    repository: str
+    permission: str
+    call: Callable[[], object]
+
+    @property
+    def writes(self) -> bool:
+        return self.permission.endswith("=write")
+
+
+def _needed(github: GitHubClient, repository: RepositoryPolicy) -> tuple[_Need, ...]:
     name, issues = repository.name, repository.incidents_repository
+    branch = repository.default_branch
     return (
-        ("read runs, jobs and logs", "actions=read", lambda: github.list_runs(name, limit=1)),
-        ("read caches", "actions=read", lambda: github.list_caches(name, key=_NO_KEY)),
-        (
+        _Need("read runs, jobs and logs", name, "actions=read", lambda: github.list_runs(name, limit=1)),
+        _Need("read caches", name, "actions=read", lambda: github.list_caches(name, key=_NO_KEY)),
+        _Need(
             "re-run jobs, delete caches",
+            name,
             "actions=write",
             lambda: github.delete_cache_by_id(name, NOBODYS_NUMBER),
         ),
-        (
-            "read commits",
-            "contents=read",
-            lambda: github.list_commits(name, branch=repository.default_branch, limit=1),
+        _Need(
+            "read commits", name, "contents=read", lambda: github.list_commits(name, branch=branch, limit=1)
         ),
-        (
+        _Need(
             "read pull requests",
+            name,
             "pull_requests=read",
-            lambda: github.list_pull_requests(name, head_sha=repository.default_branch),
+            lambda: github.list_pull_requests(name, head_sha=branch),
         ),
-        ("read issues", "issues=read", lambda: github.list_issues(issues, labels=(_NO_KEY,))),
-        (
+        _Need(
+            f"read issues of {issues}",
+            issues,
+            "issues=read",
+            lambda: github.list_issues(issues, labels=(_NO_KEY,)),
+        ),
+        _Need(
             f"write incidents and approvals in {issues}",
+            issues,
             "issues=write",
             lambda: github.update_issue(issues, NOBODYS_NUMBER, state="open"),
         ),
     )
 
 
-def _allowed(check: str, permission: str, call: Callable[[], object], facts: RepositoryFacts) -> Finding:
-    writes = permission.endswith("write")
-    fix = f"give the token the permission {permission} (a classic token: the scope repo)."
+def _allowed(github: GitHubClient, check: str, need: _Need) -> Finding:
+    fix = (
+        f"give the token the permission {need.permission} on {need.repository} (a classic token: the scope repo)"
+        f"{', and its account a role that may write' if need.writes else ''}."
+    )
     try:
-        call()
+        need.call()
     except Denied as error:
-        return failed(check, error.message, fix=error.next_step or fix)
+        # GitHub's own word on the permission is exact where it gives one.
+        return failed(check, error.message, fix=error.next_step if "=" in error.next_step else fix)
     except Gone as error:
         return failed(
             check, error.message, fix="switch the repository's issues on, or name another one for incidents."
         )
     except NotFound as error:
-        if not writes:
+        if not need.writes:
             return failed(check, error.message, fix=fix)
     except RunbookError as error:
         return failed(check, error.message, fix=error.next_step)
-    if writes and facts.permission.rank < Permission.WRITE.rank:
-        # A classic token is refused by its owner's role, which hides behind "not found".
-        return failed(
-            check,
-            f"the account has only {facts.permission} on {facts.full_name}",
-            fix="make the account a collaborator who may write.",
-        )
-    return good(check, f"may ({permission})")
+    return attempt(check, lambda: _role(github, check, need))
+
+
+def _role(github: GitHubClient, check: str, need: _Need) -> Finding:
+    if need.writes:
+        # A classic token is refused by its owner's role, and that may hide behind "not found".
+        held = github.repository_facts(need.repository).permission
+        if held.rank < Permission.WRITE.rank:
+            return failed(
+                check,
+                f"the account has only {held} on {need.repository}",
+                fix="make the account a collaborator who may write.",
+            )
+    return good(check, f"may ({need.permission})")
 
 
 def _workflows(github: GitHubClient, repository: RepositoryPolicy) -> Finding:
@@ -235,7 +263,12 @@ def _permission(github: GitHubClient, repository: str, login: str) -> Permission
     try:
         return github.permission_of(repository, login)
     except RunbookError as error:
-        return failed(f"{repository}: approvers", error.message, fix=error.next_step)
+        fix = f"give the token's account the role write on {repository}: who may not write may not ask."
+        return failed(
+            f"{repository}: approvers",
+            error.message,
+            fix=fix if isinstance(error, Denied) else error.next_step,
+        )
 
 
 def _enough(check: str, entitled: list[str], *, quorum: int) -> Finding:
