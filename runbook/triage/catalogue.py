@@ -1,0 +1,234 @@
+"""Signatures as data: what a line means when a tool prints it, with examples and near misses as their tests."""
+
+import re
+import tomllib
+from collections.abc import Sequence
+from enum import StrEnum
+from functools import cache, cached_property
+from importlib import resources
+from typing import Protocol
+
+import hyperscan
+from pydantic import Field, ValidationError, field_validator
+
+from runbook.errors import PolicyError
+from runbook.models import Frozen
+from runbook.triage.classes import FailureClass
+from runbook.triage.lines import Line
+
+KNOWN_ISSUE_WEIGHT = 0.92
+"""A policy's own signature was written for that very failure: it outweighs the general ones."""
+
+
+class Role(StrEnum):
+    """What a matching line is good for.
+
+    ``CAUSE`` names what went wrong; ``VERDICT`` is a runner's or tool's own last word, which no output of a
+    program under test can imitate by chance; ``ECHO`` repeats that something went wrong and only supports its
+    class; ``MARKER`` structures the log (steps, ends, cache keys) and has no class.
+    """
+
+    CAUSE = "cause"
+    VERDICT = "verdict"
+    ECHO = "echo"
+    MARKER = "marker"
+
+
+class Signature(Frozen):
+    """One thing that a tool says, and what it means.
+
+    Args:
+        id: ``tool.what``; unique in a catalogue.
+        failure_class: The class that it speaks for; None for markers.
+        role: What a matching line is good for.
+        weight: 0 to 1, how much this line alone says that its class is what failed the job.
+        pattern: A regular expression on one line's text, without time stamp, ANSI and wrappers.
+        extract: A regular expression whose group 1 is worth keeping (a cache key, an exit code).
+        intent: For markers: the class that a step with this command is about.
+        proposal: What to do, where this line says more than its class does.
+        examples: Lines that must match.
+        near_misses: Lines that look alike and must not.
+    """
+
+    id: str = Field(min_length=1)
+    failure_class: FailureClass | None = None
+    role: Role = Role.CAUSE
+    weight: float = Field(default=0.8, ge=0, le=1)
+    pattern: str
+    extract: str = ""
+    intent: FailureClass | None = None
+    proposal: str = ""
+    examples: tuple[str, ...] = ()
+    near_misses: tuple[str, ...] = ()
+
+    @field_validator("pattern")
+    @classmethod
+    def _usable(cls, pattern: str) -> str:
+        re.compile(pattern)
+        return pattern
+
+    @property
+    def is_marker(self) -> bool:
+        """Whether it structures the log rather than speaks for a class."""
+        return self.role is Role.MARKER
+
+    @cached_property
+    def regex(self) -> re.Pattern[str]:
+        """The pattern as confirmed on one line."""
+        return re.compile(self.pattern, re.MULTILINE)
+
+    @cached_property
+    def extractor(self) -> re.Pattern[str] | None:
+        """The ``extract`` pattern, compiled."""
+        return re.compile(self.extract) if self.extract else None
+
+    def value_in(self, text: str) -> str:
+        """Return what ``extract`` takes from a line; "" where there is nothing."""
+        found = self.extractor.search(text) if self.extractor else None
+        return (found[1] or "").strip() if found else ""
+
+
+class Catalogue:
+    """Signatures, compiled for one pass. Immutable; make another with ``with_extra``."""
+
+    def __init__(self, signatures: tuple[Signature, ...]) -> None:
+        self.signatures = signatures
+        seen: set[str] = set()
+        for signature in signatures:
+            if signature.id in seen:
+                raise PolicyError(f"Two signatures are named {signature.id}.", next_step="Rename one.")
+            seen.add(signature.id)
+
+    @cached_property
+    def database(self) -> hyperscan.Database:
+        """Hyperscan's database of all patterns; compiling takes a moment, so it is done on first use."""
+        database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
+        try:
+            database.compile(
+                expressions=[_prefilter(signature.pattern) for signature in self.signatures],
+                ids=list(range(len(self.signatures))),
+                flags=[hyperscan.HS_FLAG_PREFILTER] * len(self.signatures),
+            )
+        except hyperscan.error as error:
+            raise PolicyError(
+                f"The signatures cannot be compiled: {error}.",
+                next_step="Simplify the pattern named last added.",
+            ) from error
+        return database
+
+    def with_extra(self, signatures: tuple[Signature, ...]) -> "Catalogue":
+        """Return a catalogue that also knows a policy's own signatures (known issues)."""
+        return Catalogue((*self.signatures, *signatures)) if signatures else self
+
+    def confirm(self, index: int, line: Line) -> str | None:
+        """Return the text that signature ``index`` matches on ``line``, or None.
+
+        Progress bars overwrite themselves with carriage returns: each stretch between them is a line of its own.
+        """
+        regex = self.signatures[index].regex
+        for text in (line.text, line.bare):
+            shown = text.replace("\r", "\n")
+            if found := regex.search(shown):
+                if "\n" not in shown:
+                    return line.text
+                begin = shown.rfind("\n", 0, found.start() + 1) + 1
+                end = shown.find("\n", found.end())
+                return shown[begin : end if end >= 0 else None]
+        return None
+
+
+_ANCHORS = re.compile(r"\\[AZ]|\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|[\^$]|[^\x00-\x7f]", re.DOTALL)
+
+
+def _prefilter(pattern: str) -> bytes:
+    """Return what hyperscan looks for: wider than the pattern, which is confirmed on the line alone.
+
+    Anchors go, because in the bytes a time stamp stands before the text. A character of several bytes becomes a
+    group, so that a quantifier after it means all of them.
+    """
+
+    def widened(found: re.Match[str]) -> str:
+        token = found[0]
+        if token in ("^", "$", r"\A", r"\Z"):
+            return "(?:)"
+        if token.startswith("[") and not token.isascii():
+            return r"(?:[\x80-\xff]{1,4}|[^\x80-\xff])"
+        return token if token.isascii() else f"(?:{token})"
+
+    return _ANCHORS.sub(widened, pattern).encode()
+
+
+def _signature(row: dict[str, object]) -> Signature:
+    # "class" is what people write; Python has that word for itself.
+    return Signature.model_validate({("failure_class" if key == "class" else key): row[key] for key in row})
+
+
+def parse_signatures(text: str, *, origin: str) -> tuple[Signature, ...]:
+    """Read signatures from TOML (tables ``[[signature]]``).
+
+    Raises:
+        PolicyError: It is no TOML, or a signature is wrong; names ``origin``, the signature and the reason.
+    """
+    try:
+        rows = tomllib.loads(text).get("signature", [])
+    except tomllib.TOMLDecodeError as error:
+        raise PolicyError(f"{origin}: {error}.", next_step="Correct the TOML.") from error
+    signatures = []
+    for row in rows:
+        try:
+            signatures.append(_signature(row))
+        except (ValidationError, re.error) as error:
+            raise PolicyError(
+                f"{origin}: signature {row.get('id', '?')}: {error}.", next_step="Correct that signature."
+            ) from error
+    return tuple(signatures)
+
+
+class KnownIssueLike(Protocol):
+    """What a policy says of a failure met before."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def failure_class(self) -> FailureClass: ...
+    @property
+    def pattern(self) -> str: ...
+    @property
+    def fix(self) -> str: ...
+
+
+@cache
+def builtin_catalogue() -> Catalogue:
+    """Return the catalogue that the product carries."""
+    folder = resources.files("runbook.triage") / "signatures"
+    texts = sorted(
+        (entry.name, entry.read_text("utf-8")) for entry in folder.iterdir() if entry.name.endswith(".toml")
+    )
+    return Catalogue(tuple(s for name, text in texts for s in parse_signatures(text, origin=name)))
+
+
+def catalogue_with(known_issues: Sequence[KnownIssueLike]) -> Catalogue:
+    """Return the built-in catalogue and the policy's known issues in one.
+
+    Args:
+        known_issues: The policy's; each is a cause of its class, and its fix is the proposal.
+
+    Raises:
+        PolicyError: One of them cannot be used; named with the reason.
+    """
+    extra = []
+    for issue in known_issues:
+        try:
+            signature = Signature(
+                id=f"policy.{issue.id}",
+                failure_class=issue.failure_class,
+                weight=KNOWN_ISSUE_WEIGHT,
+                pattern=issue.pattern,
+                proposal=issue.fix,
+            )
+        except (ValidationError, re.error) as error:
+            raise PolicyError(
+                f"known_issues: {issue.id}: {error}.", next_step="Correct its pattern."
+            ) from error
+        extra.append(signature)
+    return builtin_catalogue().with_extra(tuple(extra))

@@ -1,0 +1,196 @@
+"""Which class of failure a step's hits speak for, how surely, and which line came first. Pure.
+
+Each class gathers what its signatures weigh; a step's purpose and the order of the lines settle what could be
+either. Then the first line of the winning class, not the loudest, is the cause.
+"""
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from runbook.triage.catalogue import Role
+from runbook.triage.classes import FailureClass
+from runbook.triage.jobs import Failing, JobLog, Step, parse_time
+from runbook.triage.scan import Hit
+
+ECHO_SHARE = 0.6
+"""How much of its weight a line counts that only repeats."""
+
+INTENT_SHARE = 0.45
+"""How much of what a class lacks to certainty its step's purpose adds."""
+
+ELSEWHERE_SHARE = 0.75
+"""How much a line counts that stands in another step than the one that failed."""
+
+CAUSE_SLACK = 0.25
+"""A first cause may weigh so much less than the heaviest line of its class."""
+
+OUTPUT_SHARE = 0.5
+"""How much a line counts that a program under test may have printed: its runner says that tests failed."""
+
+_LIMITS_MINUTES = (5, 10, 15, 20, 25, 30, 40, 45, 60, 90, 120, 180, 240, 300, 360)
+_LIMIT_SLACK_SECONDS = 45
+
+_TOLD_BY_RUNNER = ("runner.", "travis.", "actions.")
+
+
+@dataclass(frozen=True, slots=True)
+class Guess:
+    """One class that a step may have failed with."""
+
+    failure_class: FailureClass
+    score: float
+    hits: tuple[Hit, ...]
+
+    @property
+    def first(self) -> Hit:
+        """The first line that names the cause; where none does, the first verdict or echo."""
+        return _first(self.hits)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What one job's log says."""
+
+    job: JobLog
+    step: Step | None
+    guesses: tuple[Guess, ...]
+
+    @property
+    def best(self) -> Guess | None:
+        """The guess with the most weight."""
+        return self.guesses[0] if self.guesses else None
+
+    @property
+    def failed(self) -> bool:
+        """Whether anything of the job is known to have failed."""
+        return self.step is not None or bool(self.guesses)
+
+
+def decide_job(job: JobLog, failing_steps: Iterable[str]) -> Verdict:
+    """Decide what failed a job.
+
+    Args:
+        job: Its hits, by step.
+        failing_steps: Names of steps known to have failed.
+    """
+    failed = job.failed_steps(failing_steps)
+    if not failed:
+        return _without_failed_step(job)
+    verdicts = [Verdict(job, step, _guesses(job, step)) for step in failed]
+    # Of several failed steps the first is the cause, unless nothing is known about it.
+    sure = [one for one in verdicts if one.best and one.best.score >= 0.5]
+    return (sure or verdicts)[0]
+
+
+def _without_failed_step(job: JobLog) -> Verdict:
+    signs = [hit for step in job.steps for hit in step.signs]
+    if job.complete or job.ended_well:
+        flaky = [
+            h for h in signs if _class(h) is FailureClass.FLAKY_TEST and h.signature.role is Role.VERDICT
+        ]
+        return Verdict(job, None, weigh(flaky, intents=frozenset()))
+    # A piece of a log: nothing says that it failed but the lines themselves, so only strong ones count.
+    guesses = weigh(signs, intents=frozenset())
+    return Verdict(job, None, guesses if guesses and guesses[0].score >= 0.6 else ())
+
+
+def _guesses(job: JobLog, step: Step) -> tuple[Guess, ...]:
+    intents = step.intents
+    inside = weigh(step.signs, intents=intents)
+    if step.failing is Failing.RUNNER and inside:
+        inside = _ended_by_runner(job, step, inside)
+    if inside and inside[0].score >= 0.5:
+        return tuple(_reaching_back(job, step, guess) for guess in inside)
+    before = [h for other in job.steps for h in other.signs if h.line <= step.hits[-1].line]
+    return weigh(before, intents=intents, share=ELSEWHERE_SHARE) or inside
+
+
+def weigh(hits: Sequence[Hit], *, intents: Collection[object], share: float = 1.0) -> tuple[Guess, ...]:
+    """Gather the hits by class, the heaviest class first.
+
+    Args:
+        hits: Hits that speak for classes.
+        intents: Classes that the step is there to find.
+        share: What each hit counts, at most 1.
+    """
+    tested = any(_class(h) is FailureClass.TEST_FAILURE and h.signature.role is Role.VERDICT for h in hits)
+    weights: dict[FailureClass, dict[str, float]] = {}
+    for hit in hits:
+        weight = hit.signature.weight * share
+        if hit.signature.role is Role.ECHO:
+            weight *= ECHO_SHARE
+        if tested and _may_be_output(hit):
+            weight *= OUTPUT_SHARE
+        own = weights.setdefault(_class(hit), {})
+        own[hit.signature.id] = max(own.get(hit.signature.id, 0.0), weight)
+    guesses = []
+    for failure_class, own in weights.items():
+        doubt = 1.0
+        for weight in own.values():
+            doubt *= 1 - weight
+        if failure_class in intents:
+            doubt *= 1 - INTENT_SHARE
+        guesses.append(Guess(failure_class, 1 - doubt, tuple(h for h in hits if _class(h) is failure_class)))
+    return tuple(sorted(guesses, key=lambda guess: (-guess.score, guess.first.line)))
+
+
+def _may_be_output(hit: Hit) -> bool:
+    return _class(hit) not in (
+        FailureClass.TEST_FAILURE,
+        FailureClass.FLAKY_TEST,
+    ) and not hit.signature.id.startswith(_TOLD_BY_RUNNER)
+
+
+def _class(hit: Hit) -> FailureClass:
+    return hit.signature.failure_class or FailureClass.UNKNOWN
+
+
+def _first(hits: Sequence[Hit]) -> Hit:
+    for role in (Role.CAUSE, Role.VERDICT, Role.ECHO):
+        own = [hit for hit in hits if hit.signature.role is role]
+        if own:
+            heaviest = max(hit.signature.weight for hit in own)
+            return next(hit for hit in own if hit.signature.weight >= heaviest - CAUSE_SLACK)
+    raise ValueError("a guess has at least one hit")
+
+
+def _reaching_back(job: JobLog, step: Step, guess: Guess) -> Guess:
+    """Let a broken cache be named where it was restored: in an earlier step, which went on in spite of it."""
+    if guess.failure_class is not FailureClass.CACHE_CORRUPTION:
+        return guess
+    earlier = tuple(
+        hit
+        for other in job.steps
+        for hit in other.signs
+        if _class(hit) is guess.failure_class and hit.line < step.hits[0].line
+    )
+    return Guess(guess.failure_class, guess.score, earlier + guess.hits)
+
+
+def _ended_by_runner(job: JobLog, step: Step, guesses: tuple[Guess, ...]) -> tuple[Guess, ...]:
+    """Tell a time limit from somebody's cancelling, and a failure that came before either."""
+    told = guesses[0]
+    others = [g for g in guesses if g.failure_class is not FailureClass.CANCELLED]
+    failed_before = [
+        g
+        for g in others
+        if any(h.signature.role is Role.VERDICT or h.signature.weight >= 0.8 for h in g.hits)
+    ]
+    if told.failure_class is FailureClass.CANCELLED and failed_before:
+        return (*failed_before, *(g for g in guesses if g not in failed_before))
+    if told.failure_class is FailureClass.CANCELLED and _at_a_limit(job, told.first):
+        return (Guess(FailureClass.TIMEOUT, 0.75, told.hits), *guesses)
+    return guesses
+
+
+def _at_a_limit(job: JobLog, hit: Hit) -> bool:
+    """Whether a job was cancelled when a usual ``timeout-minutes`` had passed since its first line.
+
+    GitHub's words are the same for a limit and for a person's click.
+    """
+    ended: datetime | None = parse_time(hit.at)
+    if ended is None or job.began_at is None:
+        return False
+    seconds = (ended - job.began_at).total_seconds()
+    return any(abs(seconds - 60 * minutes) <= _LIMIT_SLACK_SECONDS for minutes in _LIMITS_MINUTES)
