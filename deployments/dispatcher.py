@@ -63,6 +63,7 @@ class Dispatcher:
             Fenced: Another one took over, because this one was silent for too long.
         """
         lease = self._acquire()
+        _LOG.info("The dispatcher looks at waiting plans every %g s.", self.pause_seconds)
         try:
             while True:
                 self.cycle(lease)

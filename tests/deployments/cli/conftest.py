@@ -12,8 +12,8 @@ import pytest
 import sandbox
 from deployments import cli
 from runbook.installation import Installation
+from tests.deployments.cli.story import POLICY
 
-POLICY = Path(__file__).resolve().parents[3] / "runbook.toml"
 SETTINGS = (
     *("RUNBOOK_POLICY", "RUNBOOK_LEDGER_URL", "RUNBOOK_APPROVER_TOKEN", "RUNBOOK_APPROVER_TOKEN_FILE"),
     *("GITHUB_API_URL", "GITHUB_TOKEN", "GITHUB_TOKEN_FILE", "PREFECT_API_URL", "PREFECT_PROFILES_PATH"),

@@ -2,13 +2,22 @@
 
 import uuid
 from dataclasses import dataclass
+from pathlib import Path
 
+from pydantic import SecretStr
+
+import sandbox
+from runbook.clients.github_client import GitHubClient
 from runbook.effects.actions_caches import DeleteCacheEntries
 from runbook.effects.incident_issues import OpenIssue, PostComment
+from runbook.engine.effects import Effect
 from runbook.engine.executions import BY_PRODUCT, Requester
 from runbook.engine.plan import Plan, PlanView
 from runbook.engine.plans import StoredPlan
 from runbook.installation import Installation
+
+POLICY = Path(__file__).resolve().parents[3] / "runbook.toml"
+"""The example policy, which the sandbox's people fit."""
 
 REPOSITORY = "acme/voice-agent"
 PRUNE = {"repository": REPOSITORY, "mode": "apply", "key_prefix": "pip-"}
@@ -31,6 +40,7 @@ def waiting_plan(
     key: str = "pip-Linux-5c0ffee4b1d2a9e8f7d6c5b4a3928170",
     expires_after_seconds: float = 3600.0,
     incident: bool = False,
+    effect: Effect | None = None,
 ) -> Story:
     """Take ``clear-caches`` to the point where it waits for people.
 
@@ -41,6 +51,7 @@ def waiting_plan(
         key: The cache key that it would delete.
         expires_after_seconds: The plan's time.
         incident: Give the execution an incident.
+        effect: What it would do instead.
     """
     engine = here.engine
     execution_id = str(uuid.uuid4())
@@ -70,7 +81,9 @@ def waiting_plan(
             title="P0: ci-test.yml on main: cache corruption",
             detail={},
         )
-    effect = DeleteCacheEntries(repository=REPOSITORY, key=key, ref="refs/heads/main", cache_ids=(1, 2))
+    effect = effect or DeleteCacheEntries(
+        repository=REPOSITORY, key=key, ref="refs/heads/main", cache_ids=(1, 2)
+    )
     plan = engine.plans.store(
         execution_id,
         Plan.of(procedure="clear-caches", repository=REPOSITORY, effects=[effect]),
@@ -107,3 +120,9 @@ def waiting_plan(
 def product(name: str = "runbook") -> Requester:
     """Return the product as the requester."""
     return Requester(BY_PRODUCT.kind, name)
+
+
+def comment_as(box: sandbox.Box, login: str, story: Story, body: str) -> None:
+    """Say something on the plan's issue as one of the sandbox's people."""
+    with GitHubClient(token=SecretStr(box.token_of(login)), api_url=box.url) as github:
+        github.create_comment(REPOSITORY, story.issue, body=body)

@@ -1,16 +1,14 @@
 """``runbook approvals``, ``approve`` and ``reject`` against the stand-in and a ledger made by the engine."""
 
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 import sandbox
-from runbook.clock import VirtualClock
 from runbook.engine.plans import PlanState
 from runbook.installation import Installation
 from tests.deployments.cli.conftest import Runbook
-from tests.deployments.cli.story import REPOSITORY, Story, product, waiting_plan
+from tests.deployments.cli.story import REPOSITORY, Story, comment_as, product, waiting_plan
 
 
 def comments(here: Installation, story: Story) -> list[tuple[str, str]]:
@@ -31,7 +29,7 @@ def test_waiting_plan_is_listed_with_what_counts_and_what_does_not(
     here: Installation, runbook: Runbook, box: sandbox.Box
 ) -> None:
     story = waiting_plan(here, requester="carol")
-    _comment_as(box, "mallory", story, f"/approve {story.plan.digest}")
+    comment_as(box, "mallory", story, f"/approve {story.plan.digest}")
     (listed,) = runbook("approvals", "--json").json
     assert listed["digest"] == story.plan.digest
     assert (listed["have"], listed["needed"], listed["requester"]) == (0, 1, "carol")
@@ -221,13 +219,3 @@ def test_no_token_is_ever_printed(here: Installation, runbook: Runbook, box: san
     )
     for login in ("runbook-bot", "alice"):
         assert box.token_of(login) not in printed
-
-
-def _comment_as(box: sandbox.Box, login: str, story: Story, body: str) -> None:
-    from pydantic import SecretStr
-
-    from runbook.clients.github_client import GitHubClient
-
-    clock = VirtualClock(datetime.now(UTC) + timedelta(0))
-    with GitHubClient(token=SecretStr(box.token_of(login)), api_url=box.url, clock=clock) as github:
-        github.create_comment(REPOSITORY, story.issue, body=body)
