@@ -64,12 +64,23 @@ def why(
 def _triage_log(path: str, catalogue: "Catalogue") -> "Answer":
     from deployments.cli.why_answer import Answer
     from runbook.triage.classify import classify_scans
-    from runbook.triage.logs import open_logs
+    from runbook.triage.logs import NotText, open_logs
     from runbook.triage.scan import scan
 
-    scans = [scan(source, catalogue) for source in open_logs(path)]
-    answer = Answer.of(classify_scans(scans))
-    return answer.model_copy(update={"severity_reason": "a log alone does not tell what it blocks"})
+    sources = open_logs(path)
+    scans, notes = [], []
+    for source in sources:
+        try:
+            scans.append(scan(source, catalogue))
+        except NotText as error:
+            if len(sources) == 1:
+                raise
+            notes.append(error.message)  # a picture among the logs of a zip
+    if not scans:
+        raise NotText(f"{path} holds no text.", next_step="name a log, a .gz of one, or a zip of job logs.")
+    return Answer.of(classify_scans(scans)).model_copy(
+        update={"severity_reason": "a log alone does not tell what it blocks", "notes": tuple(notes)}
+    )
 
 
 def _triage_run(

@@ -58,19 +58,18 @@ def triage_run(
     run = _read_run(github, target)
     jobs = _wanted_jobs(github.list_jobs(run.repository, run.id, attempt=run.run_attempt), target)
     failed = failed_jobs(jobs)
-    if not failed:
-        return _without_failure(run, jobs, target)
-    scans, notes = _read_logs(github, run, failed, policy=policy, catalogue=catalogue, report=report)
-    if run.status != "completed":
-        notes.append("the run still goes on: this is about the jobs that have failed so far")
-    answer = _answer(run, failed, scans, notes)
+    if failed:
+        answer = _with_failure(github, run, failed, policy=policy, catalogue=catalogue, report=report)
+    else:
+        answer = _without_failure(run, jobs, target)
+    if answer.failure_class is FailureClass.PASSING:
+        return answer
     severity, reason = _severity(github, run, answer.failure_class, policy=policy)
     return answer.model_copy(
         update={
             "severity": severity,
             "severity_reason": reason,
             "look_further": (_gh_line(run, failed, target),),
-            "notes": tuple(notes),
         }
     )
 
@@ -124,6 +123,22 @@ def _without_failure(run: WorkflowRun, jobs: tuple[Job, ...], target: RunTarget)
         summary=f"No job failed, but {what} ended in {run.conclusion}.",
         proposal="Look at the run's page for what GitHub says about it.",
     )
+
+
+def _with_failure(
+    github: GitHubClient,
+    run: WorkflowRun,
+    failed: tuple[Job, ...],
+    *,
+    policy: Policy | None,
+    catalogue: Catalogue,
+    report: Callable[[str], None],
+) -> Answer:
+    scans, notes = _read_logs(github, run, failed, policy=policy, catalogue=catalogue, report=report)
+    answer = _answer(run, failed, scans, notes)
+    if run.status != "completed":
+        notes.append("the run still goes on: this is about the jobs that have failed so far")
+    return answer.model_copy(update={"notes": tuple(notes)})
 
 
 def _read_logs(
