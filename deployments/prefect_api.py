@@ -19,11 +19,12 @@ from runbook.errors import Denied, Permanent, Transient, UsageError
 
 WORK_POOL = "runbook"
 _TIMEOUT_SECONDS = 10.0
-# On SQLite the server answers 503 whenever two writers meet (prefect#10188). All we send may be sent again.
+# On SQLite the server answers 503 whenever two writers meet (prefect#10188), and it closes idle connections at
+# the very moment they are used again. All we send may be sent again.
 _BUSY = Retry(
     total=5,
     connect=0,
-    read=0,
+    read=2,
     backoff_factor=0.1,
     status_forcelist=(503,),
     allowed_methods=None,

@@ -35,7 +35,7 @@ def cache_table(selection: CacheSelection) -> Table:
     """Show each cache that would go, with what people need to judge it."""
     return Table(
         title=(
-            f"{len(selection.chosen)} caches would go ({megabytes(selection.freed_bytes)}), "
+            f"{counted(len(selection.chosen), 'cache')} would go ({megabytes(selection.freed_bytes)}), "
             f"{len(selection.staying)} stay ({megabytes(selection.staying_bytes)})"
         ),
         columns=("Key", "Ref", "Size", "Last used", "Why chosen"),
@@ -50,6 +50,11 @@ def cache_table(selection: CacheSelection) -> Table:
             for chosen in selection.chosen
         ),
     )
+
+
+def counted(number: int, noun: str) -> str:
+    """Write a number of things for people."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def megabytes(size_in_bytes: int) -> str:
@@ -89,7 +94,7 @@ def _propose(run: Run, request: ClearCachesRequest) -> Proposal | Nothing:
             procedure=PROCEDURE, repository=repository, effects=plan_deletions(repository, selection)
         ),
         view=PlanView(
-            title=f"clear {len(selection.chosen)} caches of {repository}",
+            title=f"clear {counted(len(selection.chosen), 'cache')} of {repository}",
             why=f"Asked for: {request.choice}.",
             remedy=PROCEDURE,
             blast_radius="Builds that would have restored these caches start cold once and save new ones.",

@@ -6,7 +6,7 @@ from prefect import State, flow
 from prefect.artifacts import create_markdown_artifact
 from prefect.states import Completed
 
-from flows.clear_caches import cache_table
+from flows.clear_caches import cache_table, counted
 from flows.procedure import IssuePlace, Nothing, Proposal, Run, begin, ended_state, follow
 from runbook import report
 from runbook.assessment import Assessment
@@ -203,12 +203,12 @@ def _view(run: Run, assessment: Assessment, caches: CacheSelection, decision: Re
     failure_class = assessment.classification.failure_class
     failed = assessment.run
     scorecard = run.here.engine.plans.scorecard(remedy=decision.name, failure_class=failure_class)
-    clears = f"delete {len(caches.chosen)} implicated caches, then " if caches.chosen else ""
+    clears = f"delete {counted(len(caches.chosen), 'implicated cache')}, then " if caches.chosen else ""
     cold = "Builds that would have restored these caches start cold once. " if caches.chosen else ""
     jobs = ", ".join(job.name for job in assessment.failed_jobs)
     return PlanView(
         title=f"{clears}re-run the failed jobs of {failed.workflow_file}",
-        why=f"{assessment.classification.summary} {assessment.classification.proposal}",
+        why=report.sentences(assessment.classification.summary, assessment.classification.proposal),
         remedy=decision.name,
         failure_class=failure_class,
         blast_radius=f"{cold}Only the failed jobs ({jobs}) run again, with the rights of the run's first actor.",

@@ -148,6 +148,11 @@ def closing_markdown(lines: Sequence[tuple[datetime, str]], head: AuditHead) -> 
     )
 
 
+def sentences(*texts: str) -> str:
+    """Join texts so that each ends as a sentence does."""
+    return " ".join(text if text.endswith((".", "!", "?")) else f"{text}." for text in texts if text)
+
+
 def words(text: str) -> str:
     """Make text from anywhere harmless and secret-free as plain words on one line."""
     return neutralise_markdown(scrub(" ".join(text.split())))

@@ -32,6 +32,7 @@ class Settings:
         ledger_url: ``RUNBOOK_LEDGER_URL`` (it may carry a password), else a SQLite file of this user.
         github_api_url: ``GITHUB_API_URL`` without a trailing slash.
         prefect_api_url: ``PREFECT_API_URL``, if set.
+        prefect_auth: ``PREFECT_API_AUTH_STRING``: the Prefect server's user:password, if set.
         github_token: ``GITHUB_TOKEN`` or the content of ``GITHUB_TOKEN_FILE``, if set.
         approver_token: ``RUNBOOK_APPROVER_TOKEN`` or ``RUNBOOK_APPROVER_TOKEN_FILE``, if set.
     """
@@ -40,6 +41,7 @@ class Settings:
     ledger_url: SecretStr
     github_api_url: str
     prefect_api_url: str | None
+    prefect_auth: SecretStr | None
     github_token: SecretStr | None
     approver_token: SecretStr | None
 
@@ -63,6 +65,7 @@ class Settings:
             ledger_url=SecretStr(ledger_url),
             github_api_url=_base_url(values, "GITHUB_API_URL", DEFAULT_GITHUB_API_URL),
             prefect_api_url=values.get("PREFECT_API_URL") or None,
+            prefect_auth=_credential(values, "PREFECT_API_AUTH_STRING"),
             github_token=_credential(values, "GITHUB_TOKEN"),
             approver_token=_credential(values, "RUNBOOK_APPROVER_TOKEN"),
         )

@@ -3,10 +3,11 @@
 from runbook.clients.registry_client import RegistryClient
 from runbook.installation import installation
 from runbook.models import RateLimit, RegistryProbe
-from runbook.settings import is_loopback
 from tasks.retrying import system_task
 
 PROBED_TAG = "latest"
+GITHUB_REGISTRY = "ghcr.io"
+"""How images name GitHub's registry, whichever server it is on."""
 
 
 @system_task("read rate limits", run_name="read GitHub's rate limits")
@@ -17,23 +18,24 @@ def read_rate_limits() -> tuple[RateLimit, ...]:
 
 @system_task("probe registry", run_name="probe the registry of {repository}'s images")
 def probe_registry(repository: str) -> RegistryProbe | None:
-    """Ask the registry of the first service's image whether it is reachable and knows us (IR-18).
+    """Ask GitHub's registry whether it is reachable and knows us (IR-18).
 
     Args:
         repository: owner/name.
 
     Returns:
-        What it says; None where the policy names no service of that repository.
+        What it says; None where the policy names no service of that repository whose image is there: our
+        credential is GitHub's, and goes to no other registry.
     """
     here = installation()
-    images = [service.image for service in here.policy.services if service.repository == repository]
-    if not images:
-        return None
-    host, _, image = images[0].partition("/")
-    scheme = "http" if is_loopback(host.partition(":")[0]) else "https"
-    client = RegistryClient(
-        url=f"{scheme}://{host}",
-        login=here.product_login,
-        token=here.settings.require_github_token("log in to the registry"),
-    )
-    return client.probe(image, tag=PROBED_TAG)
+    services = [service for service in here.policy.services if service.repository == repository]
+    for service in services:
+        host, _, image = service.image.partition("/")
+        if host == GITHUB_REGISTRY:
+            client = RegistryClient(
+                url=here.settings.registry_url,
+                login=here.product_login,
+                token=here.settings.require_github_token("log in to the registry"),
+            )
+            return client.probe(image, tag=PROBED_TAG)
+    return None

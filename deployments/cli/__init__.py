@@ -16,10 +16,12 @@ import typer
 from deployments.cli import (
     approval_commands,
     audit_commands,
+    demo_command,
     doctor,
     incident_commands,
     information_commands,
     journal_commands,
+    run_commands,
     terminal,
     up,
     why_command,
@@ -55,8 +57,17 @@ def common(
     use_policy(policy)
 
 
-for _group in (why_command, approval_commands, journal_commands, information_commands, doctor, up):
+for _group in (
+    demo_command,
+    why_command,
+    approval_commands,
+    journal_commands,
+    information_commands,
+    doctor,
+    up,
+):
     app.add_typer(_group.app)  # without a name: its commands stand beside each other
+app.add_typer(run_commands.app, name="run")
 app.add_typer(incident_commands.app, name="incidents")
 app.add_typer(audit_commands.app, name="audit")
 app.add_typer(information_commands.policy_app, name="policy")

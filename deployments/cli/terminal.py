@@ -62,7 +62,14 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, tit
         table.add_row(*(Text(clean(cell)) for cell in row))
     if title:
         say(title, style="bold")
-    _console(sys.stdout).print(table)
+    console = _console(sys.stdout)
+    if sys.stdout.isatty():
+        console.print(table)
+        return
+    with console.capture() as captured:
+        console.print(table)
+    lines = (line.rstrip() for line in captured.get().splitlines())
+    sys.stdout.write("".join(f"{line}\n" for line in lines if line))
 
 
 def print_fields(fields: Mapping[str, object]) -> None:
