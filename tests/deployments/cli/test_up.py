@@ -1,0 +1,82 @@
+"""``runbook up``: what it refuses before anything is started, and what it passes on. Starting: the demo's test."""
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import sandbox
+from deployments.cli import up
+from runbook.installation import Installation
+from tests.deployments.cli.conftest import Runbook
+
+
+@pytest.fixture
+def taken_port() -> Iterator[int]:
+    """Hold a port."""
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        yield listening.getsockname()[1]
+
+
+def test_missing_token_is_named_before_anything_starts(runbook: Runbook, tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    ended = runbook("up", "--state", str(state))
+    assert ended.status == 2
+    assert "GITHUB_TOKEN" in ended.err
+    assert not state.exists()
+
+
+def test_token_that_github_refuses_starts_nothing(
+    here: Installation, runbook: Runbook, environment: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    policy = tmp_path / "runbook.toml"
+    policy.write_text(policy.read_text().replace('product_login = "runbook-bot"', ""))
+    environment.setenv("GITHUB_TOKEN", "canary-that-github-does-not-know")
+    ended = runbook("up", "--state", str(tmp_path / "state"))
+    assert ended.status == 5
+    assert "canary" not in ended.err
+    assert not (tmp_path / "state").exists()
+
+
+def test_port_in_use_is_said(here: Installation, runbook: Runbook, tmp_path: Path, taken_port: int) -> None:
+    ended = runbook("up", "--state", str(tmp_path / "state"), "--port", str(taken_port))
+    assert ended.status == 2
+    assert str(taken_port) in ended.err
+
+
+def test_off_loopback_without_a_password_is_refused(
+    here: Installation, runbook: Runbook, environment: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    environment.delenv("PREFECT_SERVER_API_AUTH_STRING", raising=False)
+    environment.delenv("PREFECT_API_AUTH_STRING", raising=False)
+    ended = runbook("up", "--state", str(tmp_path / "state"), "--host", "0.0.0.0")  # noqa: S104 - refused
+    assert ended.status == 2
+    assert "PREFECT_SERVER_API_AUTH_STRING" in ended.err
+
+
+def test_server_of_others_and_options_of_an_own_one_contradict(
+    here: Installation, runbook: Runbook, environment: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    environment.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
+    ended = runbook("up", "--state", str(tmp_path / "state"), "--port", "4300")
+    assert ended.status == 2
+    assert "PREFECT_API_URL" in ended.err
+
+
+def test_children_get_absolute_paths_and_no_token_of_a_person(
+    box: sandbox.Box, environment: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "token").write_text(box.token)
+    environment.setenv("RUNBOOK_POLICY", "runbook.toml")
+    environment.setenv("RUNBOOK_LEDGER_URL", "sqlite:///ledger.db")
+    environment.setenv("GITHUB_TOKEN_FILE", "token")
+    environment.setenv("RUNBOOK_APPROVER_TOKEN", box.token_of("alice"))
+    environment.setenv("UNRELATED_SECRET", "canary")
+    settings = up._settings_of_children(Installation.open())
+    assert settings["RUNBOOK_POLICY"] == str(tmp_path / "runbook.toml")
+    assert settings["RUNBOOK_LEDGER_URL"] == f"sqlite:///{tmp_path / 'ledger.db'}"
+    assert settings["GITHUB_TOKEN_FILE"] == str(tmp_path / "token")
+    assert not {"canary", box.token_of("alice")} & set(settings.values())
