@@ -28,8 +28,13 @@ CAUSE_SLACK = 0.25
 OUTPUT_SHARE = 0.5
 """How much a line counts that a program under test may have printed: its runner says that tests failed."""
 
-_LIMITS_MINUTES = (5, 10, 15, 20, 25, 30, 40, 45, 60, 90, 120, 180, 240, 300, 360)
-_LIMIT_SLACK_SECONDS = 45
+WEAK_BELOW = 0.7
+FAR_LINES = 400
+FAR_SHARE = 0.6
+"""A weak line counts so much where the step went on for so many lines after it."""
+
+_LIMIT_STEP_SECONDS = 300.0
+_LIMIT_SLACK_SECONDS = (-2.0, 20.0)
 
 _TOLD_BY_RUNNER = ("runner.", "travis.", "actions.")
 
@@ -97,21 +102,28 @@ def _without_failed_step(job: JobLog) -> Verdict:
 
 def _guesses(job: JobLog, step: Step) -> tuple[Guess, ...]:
     intents = step.intents
-    inside = weigh(step.signs, intents=intents)
+    inside = (
+        ()
+        if step.post and step.failing is Failing.EXIT
+        else weigh(step.signs, intents=intents, end_line=step.end_line)
+    )
     if step.failing is Failing.RUNNER and inside:
-        inside = _ended_by_runner(job, step, inside)
+        inside = _ended_by_runner(job, inside)
     if inside and inside[0].score >= 0.5:
         return tuple(_reaching_back(job, step, guess) for guess in inside)
-    before = [h for other in job.steps for h in other.signs if h.line <= step.hits[-1].line]
-    return weigh(before, intents=intents, share=ELSEWHERE_SHARE) or inside
+    before = [h for s in job.steps for h in s.signs if not s.post and h.line <= step.end_line]
+    return weigh(before, intents=intents, end_line=step.end_line, share=ELSEWHERE_SHARE) or inside
 
 
-def weigh(hits: Sequence[Hit], *, intents: Collection[object], share: float = 1.0) -> tuple[Guess, ...]:
+def weigh(
+    hits: Sequence[Hit], *, intents: Collection[object], end_line: int = 0, share: float = 1.0
+) -> tuple[Guess, ...]:
     """Gather the hits by class, the heaviest class first.
 
     Args:
         hits: Hits that speak for classes.
         intents: Classes that the step is there to find.
+        end_line: Where the step failed; 0 where that is not known.
         share: What each hit counts, at most 1.
     """
     tested = any(_class(h) is FailureClass.TEST_FAILURE and h.signature.role is Role.VERDICT for h in hits)
@@ -120,6 +132,8 @@ def weigh(hits: Sequence[Hit], *, intents: Collection[object], share: float = 1.
         weight = hit.signature.weight * share
         if hit.signature.role is Role.ECHO:
             weight *= ECHO_SHARE
+        if weight < WEAK_BELOW and end_line - hit.line > FAR_LINES:
+            weight *= FAR_SHARE
         if tested and _may_be_output(hit):
             weight *= OUTPUT_SHARE
         own = weights.setdefault(_class(hit), {})
@@ -156,41 +170,57 @@ def _first(hits: Sequence[Hit]) -> Hit:
 
 
 def _reaching_back(job: JobLog, step: Step, guess: Guess) -> Guess:
-    """Let a broken cache be named where it was restored: in an earlier step, which went on in spite of it."""
-    if guess.failure_class is not FailureClass.CACHE_CORRUPTION:
-        return guess
+    """Let an earlier step name the cause, where the job went on in spite of it.
+
+    A broken cache shows first where it was restored; a step that may fail says first what ends a later one.
+    """
+    cause = guess.first
     earlier = tuple(
         hit
         for other in job.steps
         for hit in other.signs
-        if _class(hit) is guess.failure_class and hit.line < step.hits[0].line
+        if hit.line < step.hits[0].line
+        and _class(hit) is guess.failure_class
+        and (
+            guess.failure_class is FailureClass.CACHE_CORRUPTION
+            or (hit.signature is cause.signature and hit.text == cause.text)
+        )
     )
     return Guess(guess.failure_class, guess.score, earlier + guess.hits)
 
 
-def _ended_by_runner(job: JobLog, step: Step, guesses: tuple[Guess, ...]) -> tuple[Guess, ...]:
-    """Tell a time limit from somebody's cancelling, and a failure that came before either."""
-    told = guesses[0]
-    others = [g for g in guesses if g.failure_class is not FailureClass.CANCELLED]
-    failed_before = [
-        g
-        for g in others
-        if any(h.signature.role is Role.VERDICT or h.signature.weight >= 0.8 for h in g.hits)
-    ]
-    if told.failure_class is FailureClass.CANCELLED and failed_before:
-        return (*failed_before, *(g for g in guesses if g not in failed_before))
-    if told.failure_class is FailureClass.CANCELLED and _at_a_limit(job, told.first):
-        return (Guess(FailureClass.TIMEOUT, 0.75, told.hits), *guesses)
-    return guesses
+def _ended_by_runner(job: JobLog, guesses: tuple[Guess, ...]) -> tuple[Guess, ...]:
+    """Tell a time limit from somebody's cancelling, and a failure that came before the latter."""
+    for guess in guesses:
+        if guess.failure_class is FailureClass.TIMEOUT and _told_by_runner(guess):
+            return (guess, *(other for other in guesses if other is not guess))
+    told = next((guess for guess in guesses if guess.failure_class is FailureClass.CANCELLED), None)
+    if told is None:
+        return guesses
+    others = tuple(guess for guess in guesses if guess is not told)
+    failed_before = tuple(g for g in others if any(h.signature.role is Role.VERDICT for h in g.hits))
+    if _at_a_limit(job, told.first):
+        return (*failed_before, Guess(FailureClass.TIMEOUT, 0.75, told.hits), told)
+    failed_before = failed_before or tuple(g for g in others if g.score >= 0.8)
+    return (*failed_before, told)
+
+
+def _told_by_runner(guess: Guess) -> bool:
+    return any(
+        hit.signature.id.startswith(_TOLD_BY_RUNNER) and hit.signature.weight >= 0.9 for hit in guess.hits
+    )
 
 
 def _at_a_limit(job: JobLog, hit: Hit) -> bool:
-    """Whether a job was cancelled when a usual ``timeout-minutes`` had passed since its first line.
+    """Whether a job was cancelled just when whole five minutes had passed since its first line.
 
-    GitHub's words are the same for a limit and for a person's click.
+    GitHub's words are the same for ``timeout-minutes`` and for a person's click; limits are round numbers, and
+    the runner is told within seconds.
     """
     ended: datetime | None = parse_time(hit.at)
     if ended is None or job.began_at is None:
         return False
     seconds = (ended - job.began_at).total_seconds()
-    return any(abs(seconds - 60 * minutes) <= _LIMIT_SLACK_SECONDS for minutes in _LIMITS_MINUTES)
+    early, late = _LIMIT_SLACK_SECONDS
+    beyond = (seconds - early) % _LIMIT_STEP_SECONDS
+    return seconds >= _LIMIT_STEP_SECONDS + early and beyond <= late - early

@@ -15,6 +15,7 @@ UNNAMED_STEP = "UNKNOWN STEP"
 
 _BEGINNINGS = ("step.begin", "step.begin-azure", "step.begin-travis")
 _RUN = "##[group]Run "
+_TRAVIS_AFTERWARDS = ("after_failure", "after_success", "after_script", "after_deploy")
 
 
 class Failing(Enum):
@@ -41,8 +42,25 @@ class Step:
 
     @property
     def signs(self) -> tuple[Hit, ...]:
-        """The hits that speak for a class."""
-        return tuple(hit for hit in self.hits if not hit.signature.is_marker)
+        """The hits that speak for a class, without those on the step's own script and inputs.
+
+        The runner prints these in a group before it starts: what a script may say is not what it said.
+        """
+        begin, end = self._script_lines()
+        return tuple(hit for hit in self.hits if not hit.signature.is_marker and not begin <= hit.line <= end)
+
+    @property
+    def end_line(self) -> int:
+        """The line on which it is known to have failed; its last hit where it is not."""
+        for hit in self.hits:
+            if hit.signature.id.startswith("step.exit"):
+                return hit.line
+        return max((hit.line for hit in self.hits if hit.loud), default=self.hits[-1].line)
+
+    def _script_lines(self) -> tuple[int, int]:
+        begun = [hit.line for hit in self.hits if hit.signature.id == "step.begin"]
+        ended = [hit.line for hit in self.hits if begun and hit.signature.id == "group.end"]
+        return (begun[0], ended[0]) if begun and ended else (0, -1)
 
     @property
     def intents(self) -> frozenset[object]:
@@ -116,7 +134,7 @@ def _step(numbered: Sequence[tuple[int, Hit]]) -> Step:
     codes = [int(hit.value) for hit in exits if hit.value.lstrip("-").isdigit()]
     return Step(
         name=_name(hits),
-        post=any(hit.signature.id == "step.post" for hit in hits),
+        post=any(hit.signature.id == "step.post" or hit.value.startswith(_TRAVIS_AFTERWARDS) for hit in hits),
         hits=hits,
         failing=_failing(hits, exited=bool(exits)),
         exit_code=codes[0] if codes else None,
