@@ -41,10 +41,11 @@ def run_all(target: Callable[..., None], *arguments: tuple[object, ...]) -> list
     return [child.exitcode for child in children]
 
 
-def open_at_once(url: str, barrier: Barrier) -> None:
-    """Open the ledger in the same moment as the others."""
-    barrier.wait(timeout=DEADLINE_SECONDS)
-    Ledger(url).close()
+def open_at_once(urls: list[str], barrier: Barrier) -> None:
+    """Open one new ledger after the other, each in the same moment as the other processes."""
+    for url in urls:
+        barrier.wait(timeout=DEADLINE_SECONDS)
+        Ledger(url).close()
 
 
 def write_lines(url: str, name: str, lines: int, barrier: Barrier) -> None:

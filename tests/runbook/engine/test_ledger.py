@@ -35,10 +35,10 @@ def request(number: int, at: datetime) -> RequestRow:
 
 
 def test_opening_at_the_same_time_creates_the_schema_once(tmp_path: Path) -> None:
-    for round_ in range(3):
-        url = f"sqlite:///{tmp_path}/{round_}.db"
-        barrier = children.context().Barrier(4)
-        assert children.run_all(children.open_at_once, *[(url, barrier)] * 4) == [0] * 4
+    urls = [f"sqlite:///{tmp_path}/{number}.db" for number in range(40)]
+    barrier = children.context().Barrier(4)
+    assert children.run_all(children.open_at_once, *[(urls, barrier)] * 4) == [0] * 4
+    for url in urls:
         with Ledger(url).read() as session:
             assert session.scalars(select(MetaRow.schema_version)).all() == [SCHEMA_VERSION]
 
