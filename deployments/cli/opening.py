@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runbook.errors import LedgerError
-from runbook.policy import find_policy
 from runbook.scrub import install_log_scrubber
 from runbook.settings import Settings
 
@@ -23,6 +22,7 @@ def open_installation() -> "Installation":
         PolicyError: There is no policy, or it cannot be used.
     """
     from runbook.installation import Installation
+    from runbook.policy import find_policy
 
     find_policy()  # says more about a file that is not there than reading it would
     return Installation.open()
