@@ -186,18 +186,34 @@ class Engine:
             reason: Why.
 
         Returns:
-            What became of its plan; None where nothing had been applied.
+            What became of its plan; None where nothing had been applied. Asked again, it says the same: a
+            sweeper may die before it wrote the record.
         """
         plan = self.plans.active(execution_id)
-        if plan is None or all(e.state is EffectState.PLANNED for e in self.journal.of_plan(plan.id)):
-            if plan is not None:
-                self.plans.end(plan.id, PlanState(state), reason=reason)
+        if plan is None:
+            latest = self.plans.latest(execution_id)
+            return None if latest is None else self.outcome_of(latest)
+        if self._untouched(plan):
+            self.plans.end(plan.id, PlanState(state), reason=reason)
             return None
         lease = self.leases.acquire(plan.plan.targets, execution_id=execution_id)
         try:
             return self._undo(plan, lease, reason=reason, state=PlanState(state))
         finally:
             self.leases.release(lease)
+
+    def outcome_of(self, plan: StoredPlan) -> Outcome | None:
+        """Return how a plan ended, for whoever has yet to write the record; None if it was never applied."""
+        ended = {
+            PlanState.DONE: Ended.DONE,
+            PlanState.UNDONE: Ended.UNDONE,
+            PlanState.CANCELLED: Ended.UNDONE,
+            PlanState.EXPIRED: Ended.UNDONE,
+            PlanState.NEEDS_PERSON: Ended.NEEDS_PERSON,
+        }.get(plan.state)
+        if ended is None or (ended is not Ended.DONE and self._untouched(plan)):
+            return None
+        return Outcome(ended=ended, reason=plan.reason, entries=self.journal.of_plan(plan.id))
 
     def timeline(self, execution_id: str) -> tuple[tuple[datetime, str], ...]:
         """Return what the audit says of an execution, its plans and effects, oldest first."""
@@ -238,13 +254,5 @@ class Engine:
         self.plans.end(plan.id, state, reason=reason)
         return Outcome(ended=ended, reason=reason, entries=self.journal.of_plan(plan.id))
 
-    def outcome_of(self, plan: StoredPlan) -> Outcome | None:
-        """Return how a plan ended, for whoever has yet to write the record; None if it was never applied."""
-        ended = {
-            PlanState.DONE: Ended.DONE,
-            PlanState.UNDONE: Ended.UNDONE,
-            PlanState.NEEDS_PERSON: Ended.NEEDS_PERSON,
-        }.get(plan.state)
-        if ended is None:
-            return None
-        return Outcome(ended=ended, reason=plan.reason, entries=self.journal.of_plan(plan.id))
+    def _untouched(self, plan: StoredPlan) -> bool:
+        return all(entry.state is EffectState.PLANNED for entry in self.journal.of_plan(plan.id))

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from runbook.clock import Clock
 from runbook.engine import audit
-from runbook.engine.executions import ExecutionState, RequesterKind, end_execution
+from runbook.engine.executions import OPEN_STATES, ExecutionState, RequesterKind, end_execution
 from runbook.engine.journal import PRODUCT, EffectState
 from runbook.engine.ledger import Ledger
 from runbook.engine.plan import Plan, PlanView
@@ -93,10 +93,11 @@ class Plans:
         """Keep a plan and take its targets; a plan of another execution that waits for them is superseded.
 
         Raises:
-            Conflict: Another execution is applying a plan on one of the targets.
+            Conflict: Another execution is applying a plan on one of the targets, or this one was ended.
         """
         now = self._clock.now()
         with self._ledger.write() as session:
+            _require_open(session.get_one(ExecutionRow, execution_id))
             for target in plan.targets:
                 self._take(session, target, execution_id, now)
             row = PlanRow(
@@ -263,17 +264,21 @@ class Plans:
         if row.execution_id == execution_id:
             return
         holder = session.get_one(ExecutionRow, row.execution_id)
-        plan = session.scalars(
-            select(PlanRow).where(PlanRow.execution_id == holder.id, PlanRow.state.in_(ACTIVE_STATES))
-        ).first()
+        query = select(PlanRow).where(PlanRow.execution_id == holder.id).order_by(PlanRow.created_at.desc())
+        plans = session.scalars(query).all()
+        plan = next((each for each in plans if each.state in ACTIVE_STATES), plans[0] if plans else None)
         if plan is not None and plan.state == PlanState.APPLYING:
             raise Conflict(
                 f"{target} is being changed by {holder.procedure} ({holder.subject}).",
                 unchanged="Nothing was changed, and no plan was made.",
                 next_step="wait for it to end (runbook journal shows it), then start again",
             )
+        if plan is not None and plan.state not in {PlanState.WAITING, PlanState.VOIDED}:
+            # It is done with the target and has only its record to write: it must stay open for that.
+            row.execution_id = execution_id
+            return
         reason = "a newer plan for the same target took its place"
-        if plan is not None:
+        if plan is not None and plan.state == PlanState.WAITING:
             self._end(session, plan, PlanState.SUPERSEDED, reason)
         end_execution(session, holder.id, ExecutionState.SUPERSEDED, reason=reason, now=now)
         session.flush()
@@ -310,4 +315,18 @@ class Plans:
             requester=execution.requester,
             requester_kind=RequesterKind(execution.requester_kind),
             has_incident=execution.incident_id is not None,
+        )
+
+
+def _require_open(execution: ExecutionRow) -> None:
+    """Refuse a plan for an execution that was ended: superseded, say, while it planned anew.
+
+    Raises:
+        Conflict: It was.
+    """
+    if ExecutionState(execution.state) not in OPEN_STATES:
+        raise Conflict(
+            f"{execution.procedure} ({execution.subject}) ended as {execution.state}: {execution.reason}.",
+            unchanged="Nothing was changed, and no plan was made.",
+            next_step="start it again if it is still wanted",
         )
