@@ -20,7 +20,8 @@ class RemedyPolicy(Section):
 
     propose: tuple[Remedy, ...] = Field(default=(), description="Remedies a plan may contain, in this order.")
     automatic: bool = Field(
-        default=False, description="Whether they may be applied without a person, within the caps."
+        default=False,
+        description="Whether they may be applied without a person. Not built yet: true is refused.",
     )
 
 
@@ -59,14 +60,12 @@ class Timings(Section):
     """How long things are waited for, and how often they are looked at."""
 
     lease_seconds: Seconds = Field(
-        default=60, description="A target's lease ends this long after its last heartbeat."
+        default=60, description="A target's lease ends this long after it was last renewed."
     )
-    heartbeat_seconds: Seconds = Field(default=15, description="How often a lease is renewed.")
     settle_seconds: Seconds = Field(default=120, description="How long a write of unknown outcome is probed.")
     probe_interval_seconds: Seconds = Field(default=2, description="Time between two probes.")
     watch_poll_seconds: Seconds = Field(default=10, description="How often a watched run is looked at.")
     watch_timeout_seconds: Seconds = Field(default=9_000, description="How long a re-run is watched.")
-    sweep_seconds: Seconds = Field(default=60, description="How often the sweeper runs.")
     revive_grace_seconds: Seconds = Field(
         default=30,
         description="A run that died is left alone for so long, twice as long after each revival.",

@@ -26,8 +26,8 @@ differ. `runbook.toml` is an example with comments. The file is looked for where
 - Units are in the names: `_seconds`, `_minutes`, `_hours`, `_days`, `_months`, `_percent`, `_bytes`.
 - A key that is not listed here is an error, and so is a value of another type: `"15"` is not `15`.
 - Contradictions are errors too: a quorum that the approvers cannot reach, an approver who is the product's
-  own account, an alert that sounds while its target is met, escalation that does not ascend, an automatic
-  remedy without a kill switch, a name that stands for nothing.
+  own account, an alert that sounds while its target is met, escalation that does not ascend, a name
+  that stands for nothing.
 - `[[name]]` may be repeated; `<name>` is a name of your choice.
 - Only these procedures may be approved by an unnamed resume in Prefect, and only if an override says so:
   {low_risk}.

@@ -44,7 +44,6 @@ poll_seconds = 0.5
 propose = ["clear_implicated_caches", "rerun_failed_jobs"]
 [timings]
 lease_seconds = 20
-heartbeat_seconds = 5
 watch_poll_seconds = 0.3
 probe_interval_seconds = 0.2
 settle_seconds = 2

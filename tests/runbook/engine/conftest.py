@@ -24,7 +24,7 @@ from tests.runbook.engine.lamps import KINDS, Lamps, LampWorld
 
 START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 REPOSITORY = "acme/voice-agent"
-TIMINGS = Timings(lease_seconds=60, heartbeat_seconds=15, settle_seconds=120, probe_interval_seconds=2)
+TIMINGS = Timings(lease_seconds=60, settle_seconds=120, probe_interval_seconds=2)
 VIEW = PlanView(title="t", why="w", remedy="r", failure_class="c", blast_radius="b", if_nobody_acts="n")
 
 

@@ -21,7 +21,6 @@ from runbook.world import World
 
 TIMINGS = Timings(
     lease_seconds=5,
-    heartbeat_seconds=1,
     settle_seconds=1.5,
     probe_interval_seconds=0.05,
     watch_poll_seconds=1,
