@@ -14,6 +14,7 @@ from runbook.engine.schema import ApprovalRow, EffectRow, PlanRow
 from runbook.errors import LedgerError
 from runbook.models import IssueComment, Permission
 from runbook.policy.approvals import ApprovalRule
+from runbook.scrub import scrub
 from runbook.world import World
 
 
@@ -82,7 +83,7 @@ class Gate:
             rule=context.rule,
             comments=comments,
             permissions=self._permissions(plan, comments, context.rule),
-            used=self._used(plan),
+            used=self._used(plan, comments),
             product_logins=context.product_logins,
             now=self._world.clock.now(),
         )
@@ -139,15 +140,17 @@ class Gate:
             login: self._world.github.permission_of(plan.plan.repository, login) for login in sorted(deciders)
         }
 
-    def _used(self, plan: StoredPlan) -> frozenset[int]:
-        prefix = _proof_prefix(plan)
+    def _used(self, plan: StoredPlan, comments: tuple[IssueComment, ...]) -> frozenset[int]:
+        proofs = {
+            _proof(plan, comment.id): comment.id
+            for comment in comments
+            if parse_command(comment.body) is not None
+        }
         with self._ledger.read() as session:
             rows = session.scalars(
-                select(ApprovalRow.proof).where(
-                    ApprovalRow.proof.startswith(prefix), ApprovalRow.plan_id != plan.id
-                )
+                select(ApprovalRow.proof).where(ApprovalRow.proof.in_(proofs), ApprovalRow.plan_id != plan.id)
             )
-            return frozenset(int(proof.removeprefix(prefix)) for proof in rows)
+            return frozenset(proofs[proof] for proof in rows)
 
     def _approve(self, plan: StoredPlan, decision: GateDecision, context: GateContext) -> None:
         now = self._world.clock.now()
@@ -163,7 +166,7 @@ class Gate:
             row.applied_at = now
             for counted in decision.counted:
                 proof = (
-                    f"{_proof_prefix(plan)}{counted.comment_id}"
+                    _proof(plan, counted.comment_id)
                     if counted.comment_id
                     else f"prefect-resume:{plan.id}:{row.asks}"
                 )
@@ -176,7 +179,7 @@ class Gate:
                             proof=proof,
                             login=counted.login,
                             decision="approve",
-                            reason=counted.reason,
+                            reason=scrub(counted.reason),
                             policy_digest=context.policy_digest,
                             recorded_at=now,
                         )
@@ -224,5 +227,6 @@ class Gate:
         self._plans.end(plan.id, state, reason=decision.reason)
 
 
-def _proof_prefix(plan: StoredPlan) -> str:
-    return f"github-comment:{plan.issues_repository}:"
+def _proof(plan: StoredPlan, comment_id: int) -> str:
+    # GitHub ignores case in names, and a policy may spell one differently from one day to the next.
+    return f"github-comment:{(plan.issues_repository or '').casefold()}:{comment_id}"
