@@ -6,9 +6,11 @@ FOLDER holds the unpacked ``logs/`` and ``manifest.tsv`` of the corpus, which is
 
 import argparse
 import csv
+import math
 import os
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +21,9 @@ from runbook.triage.logs import open_logs
 
 NEAR_LINES = 3
 """A first cause counts as found within so many lines of the label."""
+
+COUNTED_FROM = 5
+"""A class with fewer logs says too little to count in a mean."""
 
 _NO_CLAIM = frozenset({FailureClass.UNKNOWN, FailureClass.PASSING})
 
@@ -38,6 +43,11 @@ class Judged:
         if self.labelled_line is None or self.found.first_cause is None:
             return None
         return abs(self.found.first_cause.line - self.labelled_line)
+
+    @property
+    def near(self) -> bool:
+        """Whether the first cause is close enough to the label to count as found."""
+        return self.off_by is not None and self.off_by <= NEAR_LINES
 
 
 def judge(folder: Path) -> list[Judged]:
@@ -92,6 +102,25 @@ def scores(judged: list[Judged]) -> list[Score]:
     ]
 
 
+def ratios(judged: list[Judged]) -> dict[str, float]:
+    """Return what the claim about triage rests on, over the classes with five logs or more."""
+    counted = [score for score in scores(judged) if score.logs >= COUNTED_FROM]
+    causes = [one for one in judged if one.labelled_line is not None]
+    passing = [one for one in judged if one.label is FailureClass.PASSING]
+    return {
+        "macro_precision": _share(sum(score.precision for score in counted), counted),
+        "macro_recall": _share(sum(score.recall for score in counted), counted),
+        "first_cause_near_the_label": _share(sum(one.near for one in causes), causes),
+        "false_alarms_on_passing_logs": _share(
+            sum(one.found.failure_class not in _NO_CLAIM for one in passing), passing
+        ),
+    }
+
+
+def _share(part: float, whole: Sequence[object]) -> float:
+    return part / len(whole) if whole else math.nan
+
+
 def report(judged: list[Judged], *, verbose: bool) -> None:
     """Print the tables."""
     print(f"{'class':26} {'logs':>5} {'claimed':>8} {'right':>6} {'precision':>10} {'recall':>7}")
@@ -101,17 +130,17 @@ def report(judged: list[Judged], *, verbose: bool) -> None:
             f"{score.label:26} {score.logs:5} {score.claimed:8} {score.right:6} "
             f"{score.precision:10.2f} {score.recall:7.2f}"
         )
-    counted = [score for score in table if score.logs >= 5]
+    share = ratios(judged)
     print(
-        f"macro (5 logs or more)     precision {sum(s.precision for s in counted) / len(counted):.3f}, "
-        f"recall {sum(s.recall for s in counted) / len(counted):.3f}"
+        f"macro ({COUNTED_FROM} logs or more)     precision {share['macro_precision']:.3f}, "
+        f"recall {share['macro_recall']:.3f}"
     )
     causes = [one for one in judged if one.labelled_line is not None]
     exact = sum(one.off_by == 0 for one in causes)
-    near = sum(one.off_by is not None and one.off_by <= NEAR_LINES for one in causes)
+    near = sum(one.near for one in causes)
     print(
         f"first cause: exact {exact}/{len(causes)}, within {NEAR_LINES} lines {near}/{len(causes)} "
-        f"({100 * near / len(causes):.0f} %)"
+        f"({100 * share['first_cause_near_the_label']:.0f} %)"
     )
     failing = [one for one in judged if one.label not in _NO_CLAIM]
     passing = [one for one in judged if one.label is FailureClass.PASSING]

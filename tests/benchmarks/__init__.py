@@ -1,0 +1,1 @@
+"""Tests of the benchmarks: they run, small, and their ratios hold."""

@@ -1,0 +1,58 @@
+"""Every benchmark runs at a small size, and what does not depend on the size holds there already."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks.__main__ import measure
+
+CORPUS = {
+    "cause": (
+        "build_failure",
+        2,
+        "make\nsrc/a.c:3:5: error: expected ';'\n##[error]Process completed with exit code 2.\n",
+    ),
+    "green": ("passing", 0, "make\nall done\n"),
+}
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    """Return a corpus of two made-up logs in the form of the real one."""
+    (tmp_path / "logs").mkdir()
+    rows = ["id\tclass\tfirst_cause_lineno"]
+    for name, (label, line, text) in CORPUS.items():
+        (tmp_path / "logs" / f"{name}.log").write_text(text)
+        rows.append(f"{name}\t{label}\t{line or '-'}")
+    (tmp_path / "manifest.tsv").write_text("\n".join(rows) + "\n")
+    return tmp_path
+
+
+def test_clearing_caches_takes_the_fewest_calls_and_trips_no_limit() -> None:
+    (ratios,) = measure(caches=120, corpus=None).values()
+    assert ratios["calls_to_least_possible"] == 1.0
+    assert ratios["refusals_to_calls"] == 0.0
+    assert ratios["calls_by_hand_to_ours"] > 1.0
+
+
+def test_triage_is_measured_where_a_corpus_is_named(corpus: Path) -> None:
+    ratios = measure(caches=20, corpus=corpus)["triage labelled logs"]
+    assert ratios["first_cause_near_the_label"] == 1.0
+    assert ratios["false_alarms_on_passing_logs"] == 0.0
+
+
+@pytest.mark.parametrize("module", ["benchmarks", "benchmarks.clear_caches"])
+def test_a_benchmark_is_a_command_that_prints_its_ratios(module: str) -> None:
+    result = subprocess.run(
+        [sys.executable, "-m", module, "--caches", "20"],
+        cwd=Path(__file__).parents[2],
+        env={"PATH": ""},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    assert "calls to least possible" in result.stdout
