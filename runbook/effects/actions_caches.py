@@ -1,6 +1,7 @@
 """Effects on a repository's Actions caches (CM-07 to CM-10)."""
 
 from typing import Any
+from urllib.parse import urlencode
 
 from runbook.engine.effects import Effect, EffectClass, Found, Precondition, ProbeResult, register
 from runbook.errors import NotFound
@@ -48,9 +49,8 @@ class DeleteCacheEntries(_CacheEffect):
 
     def command_line(self) -> tuple[str, ...]:
         """Give gh's line for the same call."""
-        path = f"repos/{self.repository}/actions/caches"
-        fields = ("-f", f"key={self.key}", "-f", f"ref={self.ref}")
-        return ("gh", "api", "--method", "DELETE", path, *fields)
+        query = urlencode({"key": self.key, "ref": self.ref})
+        return ("gh", "api", "--method", "DELETE", f"repos/{self.repository}/actions/caches?{query}")
 
     def probe(self, world: World) -> ProbeResult:
         """Look whether one of the planned entries is still there."""
