@@ -13,7 +13,7 @@ from runbook.assessment import Assessment
 from runbook.decisions.cache_selection import CacheSelection, select_implicated
 from runbook.decisions.checklist import ChecklistFacts, SimilarIncident, answer_checklist
 from runbook.decisions.remedy import RemedyDecision, RemedyFacts, decide_remedy, remedy_effects
-from runbook.decisions.severity import SeverityFacts, affected_ref, decide_severity
+from runbook.decisions.severity import affected_ref, decide_severity
 from runbook.effects.actions_runs import RerunFailedJobs
 from runbook.effects.incident_issues import OpenIssue
 from runbook.engine.engine import Ended, Outcome, Verification
@@ -22,13 +22,14 @@ from runbook.engine.incidents import Incident
 from runbook.engine.leases import Lease
 from runbook.engine.plan import Plan, PlanView
 from runbook.engine.plans import StoredPlan
+from runbook.failed_run import GREEN, incident_fingerprint, severity_facts
 from runbook.models import WorkflowRun
 from runbook.policy import Remedy, WorkflowKind
 from runbook.requests import TriageRequest
 from tasks.actions_caches import list_caches
 from tasks.actions_runs import (
     Surroundings,
-    read_failed_logs,
+    classify_failed_run,
     read_jobs,
     read_run,
     read_surroundings,
@@ -69,23 +70,21 @@ def assess(run: Run, failed: WorkflowRun) -> Assessment:
     policy = run.here.policy
     repository = run.repository
     jobs = read_jobs(repository.name, failed.id, attempt=failed.run_attempt)
-    reading = read_failed_logs(repository.name, jobs)
+    reading = classify_failed_run(failed, jobs)
     around = read_surroundings(failed)
     workflow = repository.workflow(failed.path)
     pulls = around.blocked_pull_requests or ()
     severity = decide_severity(
-        SeverityFacts(
-            ref=affected_ref(failed, repository),
-            failure_class=reading.classification.failure_class,
-            workflow_kind=workflow.kind,
-            workflow_required=workflow.required,
+        severity_facts(
+            failed,
+            repository,
+            reading.classification.failure_class,
             blocked_pull_requests=tuple(pull.number for pull in pulls),
-            duration_minutes=(failed.updated_at - failed.run_started_at) / timedelta(minutes=1),
-            baseline_minutes=workflow.baseline_minutes,
             passed_on_retry=around.passed_on_retry,
         ),
         policy=policy,
     )
+    fingerprint = incident_fingerprint(failed, reading.classification)
     builds = workflow.kind in {WorkflowKind.BUILD, WorkflowKind.DEPLOY}
     return Assessment(
         run=failed,
@@ -94,7 +93,8 @@ def assess(run: Run, failed: WorkflowRun) -> Assessment:
         classification=reading.classification,
         severity=severity,
         checklist=answer_checklist(
-            _checklist_facts(run, failed, around, reading.classification.fingerprint), triage=policy.triage
+            _checklist_facts(run, failed, around, incident_fingerprint(failed, reading.classification)),
+            triage=policy.triage,
         ),
         rate_limits=read_rate_limits() if builds else (),
         registry=probe_registry(repository.name) if builds else None,
@@ -105,7 +105,7 @@ def assess(run: Run, failed: WorkflowRun) -> Assessment:
 
 def _claim(run: Run, failed: WorkflowRun) -> State[None] | None:
     """Claim the attempt (R10); end the flow where another execution has it, or where nothing failed."""
-    if failed.status != "completed" or failed.conclusion in {"success", "skipped", "neutral"}:
+    if failed.status != "completed" or failed.conclusion in GREEN:
         reason = f"run {failed.id}, attempt {failed.run_attempt}, is {failed.conclusion or failed.status}: not failed"
         run.end(ExecutionState.DONE, reason)
         return Completed(message=reason, name="NotFailed")
@@ -230,7 +230,7 @@ def _open_incident(run: Run, assessment: Assessment) -> IssuePlace:
         run.execution.id,
         repository=repository.name,
         issues_repository=repository.incidents_repository,
-        fingerprint=assessment.classification.fingerprint,
+        fingerprint=incident_fingerprint(failed, assessment.classification),
         failure_class=assessment.classification.failure_class,
         severity=assessment.level,
         title=report.incident_title(assessment),

@@ -4,6 +4,7 @@ from datetime import datetime
 
 from runbook.decisions.checklist import ChecklistAnswer
 from runbook.decisions.severity import SeverityDecision
+from runbook.failed_run import failed_jobs
 from runbook.models import Frozen, Job, RateLimit, RegistryProbe, WorkflowRun
 from runbook.policy import Severity
 from runbook.triage.classify import Classification
@@ -50,8 +51,3 @@ class Assessment(Frozen):
     def seconds_to_assessment(self) -> float:
         """Time from the failure to this assessment (IR-04), in seconds."""
         return (self.assessed_at - self.run.updated_at).total_seconds()
-
-
-def failed_jobs(jobs: tuple[Job, ...]) -> tuple[Job, ...]:
-    """Return the jobs whose conclusion keeps a run from being green."""
-    return tuple(job for job in jobs if job.conclusion not in {"success", "skipped", "neutral", None})

@@ -2,20 +2,17 @@
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from functools import partial
 from typing import TypeVar
 
-from runbook.assessment import failed_jobs
-from runbook.clients.github_client import TooLarge
+from runbook import failed_run
 from runbook.decisions.checklist import FailingRun, Suspect
 from runbook.engine.engine import Verification
 from runbook.engine.leases import Lease
-from runbook.errors import Denied, Gone, NeedsPerson, NotFound, Permanent
+from runbook.errors import Denied, NeedsPerson, NotFound, Permanent
+from runbook.failed_run import failed_jobs
 from runbook.installation import installation
 from runbook.models import Frozen, Job, PullRequest, WorkflowRun
-from runbook.triage.classify import Classification, classify_scans
-from runbook.triage.logs import LogSource, NotText
-from runbook.triage.scan import Scan, scan
+from runbook.triage.classify import Classification
 from tasks.progress import Progress
 from tasks.retrying import system_task
 
@@ -25,8 +22,8 @@ MAX_OTHER_FAILURES = 50
 T = TypeVar("T")
 
 
-class LogReading(Frozen):
-    """What the failed jobs' logs say, and what could not be read."""
+class Classified(Frozen):
+    """What kind of failure a run is, and what could not be read."""
 
     classification: Classification
     notes: tuple[str, ...]
@@ -67,39 +64,31 @@ def read_jobs(repository: str, run_id: int, *, attempt: int) -> tuple[Job, ...]:
     return tuple(installation().github.list_jobs(repository, run_id, attempt=attempt))
 
 
-@system_task("read failed jobs' logs", run_name="read the logs of {repository}'s failed jobs")
-def read_failed_logs(repository: str, jobs: tuple[Job, ...]) -> LogReading:
-    """Read the failed jobs' logs as streams and classify them (IR-03, IR-17).
+@system_task("classify failed run", run_name="read the logs of run {run.id}'s failed jobs")
+def classify_failed_run(run: WorkflowRun, jobs: tuple[Job, ...]) -> Classified:
+    """Read the failed jobs' logs as streams and classify the run (IR-03, IR-17).
 
     Args:
-        repository: owner/name.
-        jobs: All jobs of the attempt.
+        run: The attempt.
+        jobs: All its jobs.
 
     Returns:
         What the logs say; a log that is gone or not text is noted, and the others decide.
     """
     here = installation()
-    notes: list[str] = []
-    scans: list[Scan] = []
     failed = failed_jobs(jobs)
     progress = Progress("Logs read", total=len(failed))
-    for number, job in enumerate(failed, start=1):
-        source = LogSource(
-            name=f"{job.name}.txt",
-            job=job.name,
-            read=partial(
-                here.github.stream_job_log, repository, job.id, largest_bytes=here.policy.caps.max_log_bytes
-            ),
-        )
-        try:
-            scans.append(scan(source, here.catalogue))
-        except Gone:
-            notes.append(f"the log of {job.name} has expired (410)")
-        except (NotFound, TooLarge, NotText) as error:
-            notes.append(f"the log of {job.name} was not read: {error.message}")
-        progress.show(number, job.name)
-    steps = tuple(step.name for job in failed for step in job.steps if step.conclusion == "failure")
-    return LogReading(classification=classify_scans(scans, failing_steps=steps), notes=tuple(notes))
+    reading = failed_run.read_failed_logs(
+        here.github,
+        run.repository,
+        failed,
+        catalogue=here.catalogue,
+        largest_bytes=here.policy.caps.max_log_bytes,
+        report=lambda number, job: progress.show(number - 1, job.name),
+    )
+    progress.show(len(failed))
+    found = failed_run.classify_run(run, failed, reading.scans)
+    return Classified(classification=found, notes=reading.notes)
 
 
 @system_task("read surroundings", run_name="read what happened around run {run.id}")

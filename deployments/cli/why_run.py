@@ -4,33 +4,21 @@ The flow ``triage-failed-run`` reads more (what surrounds the run) and keeps it;
 """
 
 from collections.abc import Callable
-from functools import partial
 
 from deployments.cli.why_answer import Answer
 from deployments.cli.why_target import RunTarget
-from runbook.assessment import failed_jobs
-from runbook.clients.github_client import GitHubClient, TooLarge
-from runbook.decisions.severity import AffectedRef, SeverityFacts, affected_ref, decide_severity
+from runbook.clients.github_client import GitHubClient
+from runbook.decisions.severity import AffectedRef, affected_ref, decide_severity
 from runbook.errors import Conflict, Denied, Gone, NotFound, UsageError
+from runbook.failed_run import GREEN, classify_run, failed_jobs, read_failed_logs, severity_facts
 from runbook.models import Job, WorkflowRun
 from runbook.policy import Policy, Severity
 from runbook.scrub import shell_quote
 from runbook.triage.catalogue import Catalogue
 from runbook.triage.classes import FailureClass
-from runbook.triage.classify import classify_scans
-from runbook.triage.logs import MAX_LOG_BYTES, LogSource, NotText
-from runbook.triage.scan import Scan, scan
+from runbook.triage.logs import MAX_LOG_BYTES
 
 _NOTHING_TO_DO = "Nothing needs to be done."
-# What a job's end alone says where its log does not: GitHub ended it, whatever it was doing.
-_BY_CONCLUSION = {
-    "timed_out": (
-        FailureClass.TIMEOUT,
-        "ran into its time-out",
-        "Look which step hung; then re-run, or raise it.",
-    ),
-    "cancelled": (FailureClass.CANCELLED, "was cancelled", "Re-run it if it is still wanted."),
-}
 
 
 def triage_run(
@@ -105,24 +93,12 @@ def _without_failure(run: WorkflowRun, jobs: tuple[Job, ...], target: RunTarget)
             unchanged="Nothing was changed.",
             next_step=f"wait for it: gh run watch {run.id} --repo {run.repository}",
         )
-    if run.conclusion in {"success", "skipped", "neutral"}:
+    if run.conclusion in GREEN:
         summary = f"The run passed: {what} ended in {run.conclusion}."
         return Answer(
             failure_class=FailureClass.PASSING, confidence=1.0, summary=summary, proposal=_NOTHING_TO_DO
         )
-    if run.conclusion == "startup_failure":
-        return Answer(
-            failure_class=FailureClass.WORKFLOW_CONFIGURATION,
-            confidence=0.9,
-            summary=f"GitHub could not start {what}: no job of it ever ran.",
-            proposal=f"Check {run.path} and what it calls, at commit {run.head_sha[:12]}.",
-        )
-    return Answer(
-        failure_class=FailureClass.CANCELLED if run.conclusion == "cancelled" else FailureClass.UNKNOWN,
-        confidence=1.0 if run.conclusion == "cancelled" else 0.0,
-        summary=f"No job failed, but {what} ended in {run.conclusion}.",
-        proposal="Look at the run's page for what GitHub says about it.",
-    )
+    return Answer.of(classify_run(run, (), ()))
 
 
 def _with_failure(
@@ -134,68 +110,25 @@ def _with_failure(
     catalogue: Catalogue,
     report: Callable[[str], None],
 ) -> Answer:
-    scans, notes = _read_logs(github, run, failed, policy=policy, catalogue=catalogue, report=report)
-    answer = _answer(run, failed, scans, notes)
-    if run.status != "completed":
-        notes.append("the run still goes on: this is about the jobs that have failed so far")
-    return answer.model_copy(update={"notes": tuple(notes)})
-
-
-def _read_logs(
-    github: GitHubClient,
-    run: WorkflowRun,
-    failed: tuple[Job, ...],
-    *,
-    policy: Policy | None,
-    catalogue: Catalogue,
-    report: Callable[[str], None],
-) -> tuple[list[Scan], list[str]]:
-    largest = policy.caps.max_log_bytes if policy else MAX_LOG_BYTES
-    scans: list[Scan] = []
-    notes: list[str] = []
-    for number, job in enumerate(failed, start=1):
-        report(f"Reading log {number} of {len(failed)}: {job.name}")
-        source = LogSource(
-            name=f"{job.name}.txt",
-            job=job.name,
-            read=partial(github.stream_job_log, run.repository, job.id, largest_bytes=largest),
-        )
-        try:
-            scans.append(scan(source, catalogue))
-        except Gone:
-            notes.append(f"the log of {job.name} has expired or was deleted")
-        except (NotFound, TooLarge, NotText) as error:
-            notes.append(f"the log of {job.name} was not read: {error.message}")
-    return scans, notes
-
-
-def _answer(run: WorkflowRun, failed: tuple[Job, ...], scans: list[Scan], notes: list[str]) -> Answer:
-    steps = tuple(step.name for job in failed for step in job.steps if step.conclusion == "failure")
-    answer = Answer.of(classify_scans(scans, failing_steps=steps)) if scans else None
-    if answer is not None and answer.failure_class not in {FailureClass.PASSING, FailureClass.UNKNOWN}:
-        return answer
-    for job in failed:
-        if job.conclusion in _BY_CONCLUSION:
-            kind, what, proposal = _BY_CONCLUSION[job.conclusion]
-            return Answer(
-                failure_class=kind, confidence=0.9, summary=f"Job {job.name} {what}.", proposal=proposal
-            )
-    if answer is None:
+    reading = read_failed_logs(
+        github,
+        run.repository,
+        failed,
+        catalogue=catalogue,
+        largest_bytes=policy.caps.max_log_bytes if policy else MAX_LOG_BYTES,
+        report=lambda number, job: report(f"Reading log {number} of {len(failed)}: {job.name}"),
+    )
+    notes = list(reading.notes)
+    found = classify_run(run, failed, reading.scans)
+    if not reading.scans and found.failure_class is FailureClass.UNKNOWN:
         raise Gone(
             f"Run {run.id} failed, but no log of it can be read: {'; '.join(notes)}.",
             unchanged="Nothing was changed.",
             next_step="re-run its failed jobs for new logs, if it is still of interest.",
         )
-    if answer.failure_class is FailureClass.PASSING:
-        # The run failed: a log without a known failure is not a run without one.
-        names = ", ".join(job.name for job in failed)
-        return Answer(
-            failure_class=FailureClass.UNKNOWN,
-            confidence=0.0,
-            summary=f"{names} failed, but no line of the logs is known to say why.",
-            proposal="Read the failed step's log; a signature for it can go into the policy's known issues.",
-        )
-    return answer
+    if run.status != "completed":
+        notes.append("the run still goes on: this is about the jobs that have failed so far")
+    return Answer.of(found).model_copy(update={"notes": tuple(notes)})
 
 
 def _severity(
@@ -207,23 +140,15 @@ def _severity(
         repository = policy.repository(run.repository)
     except UsageError:
         return None, f"the policy does not name {run.repository}"
-    workflow = repository.workflow(run.path)
-    ref = affected_ref(run, repository)
-    security_scan = failure_class is FailureClass.SECURITY_SCAN
-    decided = decide_severity(
-        SeverityFacts(
-            ref=ref,
-            failure_class=failure_class,
-            workflow_kind=workflow.kind,
-            workflow_required=workflow.required,
-            blocked_pull_requests=_blocked(github, run) if ref is AffectedRef.PULL_REQUEST else (),
-            duration_minutes=(run.updated_at - run.run_started_at).total_seconds() / 60,
-            baseline_minutes=workflow.baseline_minutes,
-            security_blocks_release=security_scan and workflow.required and ref is AffectedRef.RELEASE,
-            passed_on_retry=_passed_later(github, run),
-        ),
-        policy=policy,
+    on_pull_request = affected_ref(run, repository) is AffectedRef.PULL_REQUEST
+    facts = severity_facts(
+        run,
+        repository,
+        failure_class,
+        blocked_pull_requests=_blocked(github, run) if on_pull_request else (),
+        passed_on_retry=_passed_later(github, run),
     )
+    decided = decide_severity(facts, policy=policy)
     return decided.severity, decided.explanation
 
 

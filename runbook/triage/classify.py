@@ -164,35 +164,50 @@ def _unknown(verdict: Verdict) -> Classification:
     )
 
 
-def _unexplained(failing_steps: tuple[str, ...]) -> Classification:
-    """What failed left no trace in the logs, or there is no log."""
-    step = failing_steps[0] if failing_steps else ""
+def classify_without_log(
+    failure_class: FailureClass, confidence: float, *, summary: str, proposal: str, failing_step: str = ""
+) -> Classification:
+    """Say what failed where no line of a log does.
+
+    Args:
+        failure_class: What kind of failure it is.
+        confidence: How sure that is, 0 to 1.
+        summary: What happened, in a sentence.
+        proposal: What to do, in a sentence.
+        failing_step: The step that failed, if it is known.
+    """
     return Classification(
-        failure_class=FailureClass.UNKNOWN,
-        confidence=0.0,
+        failure_class=failure_class,
+        confidence=confidence,
         first_cause=None,
         evidence=(),
-        summary=f"{wording.WHAT[FailureClass.UNKNOWN]}{scrub(f' of step {step!r}') if step else ''}.",
-        proposal=wording.PROPOSAL[FailureClass.UNKNOWN],
+        summary=scrub(summary),
+        proposal=proposal,
         cache_keys=(),
-        fingerprint=_fingerprint(FailureClass.UNKNOWN, step),
-        failing_step=step,
+        fingerprint=_fingerprint(failure_class, failing_step),
+        failing_step=failing_step,
         exit_code=None,
     )
 
 
+def _unexplained(failing_steps: tuple[str, ...]) -> Classification:
+    """What failed left no trace in the logs, or there is no log."""
+    step = failing_steps[0] if failing_steps else ""
+    return classify_without_log(
+        FailureClass.UNKNOWN,
+        0.0,
+        summary=f"{wording.WHAT[FailureClass.UNKNOWN]}{f' of step {step!r}' if step else ''}.",
+        proposal=wording.PROPOSAL[FailureClass.UNKNOWN],
+        failing_step=step,
+    )
+
+
 def _passing() -> Classification:
-    return Classification(
-        failure_class=FailureClass.PASSING,
-        confidence=0.9,
-        first_cause=None,
-        evidence=(),
+    return classify_without_log(
+        FailureClass.PASSING,
+        0.9,
         summary=f"{wording.WHAT[FailureClass.PASSING]}.",
         proposal=wording.PROPOSAL[FailureClass.PASSING],
-        cache_keys=(),
-        fingerprint=_fingerprint(FailureClass.PASSING, ""),
-        failing_step="",
-        exit_code=None,
     )
 
 

@@ -62,7 +62,7 @@ def test_journal_lists_executions_and_shows_effects(story: Story, runbook: Runbo
     }
     (effect,) = runbook("journal", "--plan", story.plan.short_digest, "--json").json
     assert (effect["state"], effect["sends"]) == ("planned", 0)
-    assert effect["command"].startswith("gh api --method DELETE repos/acme/voice-agent/actions/caches")
+    assert effect["command"].startswith("gh api --method DELETE 'repos/acme/voice-agent/actions/caches?key=")
     assert "gh api --method DELETE" in runbook("journal", story.execution_id).out
 
 

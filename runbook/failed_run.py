@@ -1,0 +1,164 @@
+"""One failed run: its logs read, its class decided, its urgency's facts; for the triage flow and ``runbook why``."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from functools import partial
+
+from runbook.clients.github_client import GitHubClient, TooLarge
+from runbook.decisions.severity import AffectedRef, SeverityFacts, affected_ref
+from runbook.errors import Gone, NotFound
+from runbook.models import Frozen, Job, WorkflowRun
+from runbook.policy import RepositoryPolicy
+from runbook.triage.catalogue import Catalogue
+from runbook.triage.classes import FailureClass
+from runbook.triage.classify import Classification, classify_scans, classify_without_log
+from runbook.triage.logs import LogSource, NotText
+from runbook.triage.scan import Scan, scan
+
+GREEN = frozenset({"success", "skipped", "neutral"})
+"""Conclusions that keep nothing from going on."""
+
+# What an end alone says where no log does: GitHub ended it, whatever it was doing.
+_BY_CONCLUSION = {
+    "timed_out": (
+        FailureClass.TIMEOUT,
+        "ran into its time-out",
+        "Look which step hung; then re-run, or raise it.",
+    ),
+    "cancelled": (FailureClass.CANCELLED, "was cancelled", "Re-run it if it is still wanted."),
+}
+_SURE = 0.9
+
+
+class LogReading(Frozen):
+    """What the failed jobs' logs hold; ``notes`` say which were not read, and why."""
+
+    scans: tuple[Scan, ...]
+    notes: tuple[str, ...]
+
+
+def failed_jobs(jobs: tuple[Job, ...]) -> tuple[Job, ...]:
+    """Return the jobs whose conclusion keeps a run from being green."""
+    return tuple(job for job in jobs if job.conclusion is not None and job.conclusion not in GREEN)
+
+
+def read_failed_logs(
+    github: GitHubClient,
+    repository: str,
+    failed: tuple[Job, ...],
+    *,
+    catalogue: Catalogue,
+    largest_bytes: int,
+    report: Callable[[int, Job], None],
+) -> LogReading:
+    """Scan the failed jobs' logs as streams (IR-03, IR-17); one that is gone or no text leaves the others.
+
+    Args:
+        github: Who reads.
+        repository: owner/name.
+        failed: The failed jobs.
+        catalogue: The signatures.
+        largest_bytes: A longer log is not read to its end.
+        report: Told each job and its number, from 1, before its log is read.
+    """
+    scans: list[Scan] = []
+    notes: list[str] = []
+    for number, job in enumerate(failed, start=1):
+        report(number, job)
+        read = partial(github.stream_job_log, repository, job.id, largest_bytes=largest_bytes)
+        try:
+            scans.append(scan(LogSource(name=f"{job.name}.txt", job=job.name, read=read), catalogue))
+        except Gone:
+            notes.append(f"the log of {job.name} has expired or was deleted (410)")
+        except (NotFound, TooLarge, NotText) as error:
+            notes.append(f"the log of {job.name} was not read: {error.message}")
+    return LogReading(scans=tuple(scans), notes=tuple(notes))
+
+
+def classify_run(run: WorkflowRun, failed: tuple[Job, ...], scans: tuple[Scan, ...]) -> Classification:
+    """Say what kind of failure a run is: by its logs, else by how it and its jobs ended.
+
+    Args:
+        run: An attempt that is not green.
+        failed: Its failed jobs.
+        scans: What their logs hold.
+    """
+    steps = tuple(step.name for job in failed for step in job.steps if step.conclusion == "failure")
+    found = classify_scans(scans, failing_steps=steps)
+    if found.failure_class not in {FailureClass.PASSING, FailureClass.UNKNOWN}:
+        return found
+    for job in failed:
+        if job.conclusion in _BY_CONCLUSION:
+            kind, what, proposal = _BY_CONCLUSION[job.conclusion]
+            return classify_without_log(kind, _SURE, summary=f"Job {job.name} {what}.", proposal=proposal)
+    if not failed:
+        return _without_failed_job(run)
+    if found.failure_class is FailureClass.PASSING:
+        # A log without a known failure is not a run without one.
+        names = ", ".join(job.name for job in failed)
+        return classify_without_log(
+            FailureClass.UNKNOWN,
+            0.0,
+            summary=f"{names} failed, but no line of the logs is known to say why.",
+            proposal="Read the failed step's log; a signature for it can go into the policy's known issues.",
+        )
+    return found
+
+
+def incident_fingerprint(run: WorkflowRun, found: Classification) -> str:
+    """Return what makes two failures the same: an unknown one is like no other."""
+    if found.failure_class is FailureClass.UNKNOWN:
+        return f"{found.fingerprint}:{run.id}"
+    return found.fingerprint
+
+
+def severity_facts(
+    run: WorkflowRun,
+    repository: RepositoryPolicy,
+    failure_class: FailureClass,
+    *,
+    blocked_pull_requests: tuple[int, ...],
+    passed_on_retry: bool,
+) -> SeverityFacts:
+    """Gather what a run's severity rests on.
+
+    Args:
+        run: The attempt.
+        repository: What the policy says about its repository.
+        failure_class: What triage found.
+        blocked_pull_requests: Open pull requests that it keeps from being merged.
+        passed_on_retry: Whether a later attempt passed.
+    """
+    workflow = repository.workflow(run.path)
+    ref = affected_ref(run, repository)
+    return SeverityFacts(
+        ref=ref,
+        failure_class=failure_class,
+        workflow_kind=workflow.kind,
+        workflow_required=workflow.required,
+        blocked_pull_requests=blocked_pull_requests,
+        duration_minutes=(run.updated_at - run.run_started_at) / timedelta(minutes=1),
+        baseline_minutes=workflow.baseline_minutes,
+        security_blocks_release=(
+            failure_class is FailureClass.SECURITY_SCAN and workflow.required and ref is AffectedRef.RELEASE
+        ),
+        passed_on_retry=passed_on_retry,
+    )
+
+
+def _without_failed_job(run: WorkflowRun) -> Classification:
+    what = f"{run.workflow_file}, run {run.id}, attempt {run.run_attempt}"
+    if run.conclusion == "startup_failure":
+        return classify_without_log(
+            FailureClass.WORKFLOW_CONFIGURATION,
+            _SURE,
+            summary=f"GitHub could not start {what}: no job of it ever ran.",
+            proposal=f"Check {run.path} and what it calls, at commit {run.head_sha[:12]}.",
+        )
+    cancelled = run.conclusion == "cancelled"
+    return classify_without_log(
+        FailureClass.CANCELLED if cancelled else FailureClass.UNKNOWN,
+        1.0 if cancelled else 0.0,
+        summary=f"No job failed, but {what} ended in {run.conclusion}.",
+        proposal="Look at the run's page for what GitHub says about it.",
+    )
