@@ -93,7 +93,7 @@ def assess(run: Run, failed: WorkflowRun) -> Assessment:
         classification=reading.classification,
         severity=severity,
         checklist=answer_checklist(
-            _checklist_facts(run, failed, around, incident_fingerprint(failed, reading.classification)),
+            _checklist_facts(run, failed, around, fingerprint),
             triage=policy.triage,
         ),
         rate_limits=read_rate_limits() if builds else (),
