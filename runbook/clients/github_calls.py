@@ -93,6 +93,7 @@ class Calls:
         field: str | None,
         query: Mapping[str, str | int | None] | None = None,
         page_size: int = PAGE_SIZE,
+        remember: bool = False,
     ) -> Iterator[Json]:
         """Yield the entries of all pages.
 
@@ -104,12 +105,13 @@ class Calls:
             field: The answer's field that holds the list; None where the answer is the list.
             query: The filters; those that are None are left out.
             page_size: Entries asked for at once.
+            remember: As for the transport.
         """
         filters = {name: value for name, value in (query or {}).items() if value is not None}
         page = 1
         while True:
             asked: dict[str, str | int] = {**filters, "per_page": page_size, "page": page}
-            answer = self._transport.call("GET", path, purpose=purpose, query=asked)
+            answer = self._transport.call("GET", path, purpose=purpose, query=asked, remember=remember)
             data = _decoded(answer, purpose)
             entries = data if field is None else data.get(field) if isinstance(data, dict) else None
             if not isinstance(entries, list):

@@ -121,6 +121,7 @@ class IssueCalls(Calls):
             f"{repository_path(repository)}/issues/{number}/comments",
             purpose=f"list the comments of issue {number} of {repository}",
             field=None,
+            remember=True,
         )
         comments = (parse("comment", issue_comment, entry) for entry in entries)
         return tuple(comment for comment in comments if after_id is None or comment.id > after_id)

@@ -39,6 +39,7 @@ _LOG = logging.getLogger(__name__)
 _READ_ATTEMPTS = 4
 _FIRST_BACKOFF_SECONDS = 1.0
 _CHUNK_BYTES = 65_536
+_MOST_KNOWN = 64
 _LARGEST_ANSWER_BYTES = 64 * 1024 * 1024
 _LARGEST_STREAM_REDIRECTS = 3
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -141,6 +142,7 @@ class GitHubTransport:
         self._timeouts = timeouts or Timeouts()
         self._mine = _PerThread()
         self._sessions: weakref.WeakSet[requests.Session] = weakref.WeakSet()
+        self._known: dict[tuple[str, tuple[tuple[str, str | int], ...]], Answer] = {}
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._api_url})"
@@ -159,6 +161,7 @@ class GitHubTransport:
         query: Mapping[str, str | int] | None = None,
         body: Mapping[str, object] | None = None,
         expect: Collection[int] = (200,),
+        remember: bool = False,
     ) -> Answer:
         """Send one call and return its answer.
 
@@ -169,6 +172,8 @@ class GitHubTransport:
             query: The URL's query.
             body: The JSON body.
             expect: The statuses that mean success.
+            remember: Keep a read's answer, and ask next time only whether it has changed, which costs nothing
+                of the hourly budget: for what is read again and again.
 
         Raises:
             Transient: Nothing was changed, and later it may work.
@@ -178,6 +183,8 @@ class GitHubTransport:
         attempts = _READ_ATTEMPTS if is_read(method) else 1
         for attempt in range(1, attempts + 1):
             try:
+                if remember:
+                    return self._once_unless_known(path, purpose, query)
                 return self._once(method, path, purpose, query, body, expect)
             except Transient as error:
                 if attempt == attempts:
@@ -192,6 +199,19 @@ class GitHubTransport:
         _LOG.info("Trying again in %.0f s to %s: %s", wait, purpose, error.message)
         self._clock.sleep(wait)
 
+    def _once_unless_known(self, path: str, purpose: str, query: Mapping[str, str | int] | None) -> Answer:
+        key = (path, tuple(sorted((query or {}).items())))
+        known = self._known.get(key)
+        etag = {"If-None-Match": known.headers["etag"]} if known is not None else None
+        answer = self._once("GET", path, purpose, query, None, (200, 304), headers=etag)
+        if answer.status == 304 and known is not None:
+            return known
+        if "etag" in answer.headers:
+            if len(self._known) >= _MOST_KNOWN:
+                self._known.clear()  # rare, and costs one full read each
+            self._known[key] = answer
+        return answer
+
     def _once(
         self,
         method: str,
@@ -200,9 +220,11 @@ class GitHubTransport:
         query: Mapping[str, str | int] | None,
         body: Mapping[str, object] | None,
         expect: Collection[int],
+        *,
+        headers: Mapping[str, str] | None = None,
     ) -> Answer:
         with self._budget.spend(method):
-            answer = self._send(method, path, purpose, query, body)
+            answer = self._send(method, path, purpose, query, body, headers)
             refusal = read_refusal(answer.status, answer.headers, answer.message(), now=self._clock.now())
             if refusal is not None:
                 raise self._limited(refusal, answer, purpose)
@@ -229,6 +251,7 @@ class GitHubTransport:
         purpose: str,
         query: Mapping[str, str | int] | None,
         body: Mapping[str, object] | None,
+        headers: Mapping[str, str] | None,
     ) -> Answer:
         requester, session = self._for_this_thread()
         connection = _SentOnce(session, self._origin, self._timeouts)
@@ -237,6 +260,7 @@ class GitHubTransport:
                 method,
                 path,
                 parameters=dict(query or {}),
+                headers=dict(headers or {}),
                 input=body,
                 cnx=cast(HTTPRequestsConnectionClass, connection),
             )

@@ -458,3 +458,17 @@ def test_the_client_comes_from_settings_or_says_what_is_missing() -> None:
         assert "a-token" not in repr(vars(github))
     with pytest.raises(UsageError, match="needed to read runs"):
         GitHubClient.from_settings(Settings.from_environment({}), purpose="read runs")
+
+
+def test_comments_read_again_cost_nothing_until_one_changes(box: sandbox.Box, github: GitHubClient) -> None:
+    """The dispatcher looks every few seconds; a 304 does not count against the hourly budget."""
+    issue = github.create_issue(REPO, title="t", body="b", labels=())
+    comment = github.create_comment(REPO, issue.number, body="first")
+
+    assert github.list_comments(REPO, issue.number) == github.list_comments(REPO, issue.number) == (comment,)
+    assert [entry["status"] for entry in box.requests[-2:]] == [200, 304]
+
+    box.repository.comments[comment.id].body = "edited"
+    assert [one.body for one in github.list_comments(REPO, issue.number)] == ["edited"]
+    del box.repository.comments[comment.id]
+    assert github.list_comments(REPO, issue.number) == ()
