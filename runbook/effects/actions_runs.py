@@ -72,18 +72,25 @@ class RerunFailedJobs(Effect):
 
     def undo(self, world: World, result: dict[str, Any]) -> None:
         """Cancel the attempt that was started, if it is still under way."""
-        if not _attempt_ended(self._started_run(world, result)):
+        run = self._started_run(world, result)
+        if run is not None and not _attempt_ended(run):
             world.github.cancel_run(self.repository, self.run_id)
 
     def probe_undo(self, world: World, result: dict[str, Any]) -> ProbeResult:
         """Look whether the attempt that was started has ended."""
         run = self._started_run(world, result)
+        if run is None:
+            return ProbeResult(found=Found.DONE, detail=f"run {self.run_id} was deleted")
         if _attempt_ended(run):
             return ProbeResult(found=Found.DONE, detail=f"attempt {result['attempt']} is no longer running")
         return ProbeResult(found=Found.NOT_DONE, detail=f"attempt {result['attempt']} is {run.status}")
 
-    def _started_run(self, world: World, result: dict[str, Any]) -> WorkflowRun:
-        return world.github.get_run_attempt(self.repository, self.run_id, attempt=int(result["attempt"]))
+    def _started_run(self, world: World, result: dict[str, Any]) -> WorkflowRun | None:
+        """Return the attempt that was started; None where somebody deleted its run, which ends it too."""
+        try:
+            return world.github.get_run_attempt(self.repository, self.run_id, attempt=int(result["attempt"]))
+        except NotFound:
+            return None
 
 
 def _started(failed_attempt: int) -> dict[str, Any]:

@@ -17,6 +17,10 @@ _NO_UNDO = "a record stays"
 _REPEATED = "_(Repeated after an interruption: this may be here twice.)_\n\n"
 
 
+MOST_TITLE_CHARACTERS = 256
+"""GitHub refuses an issue with a longer title."""
+
+
 def marker(key: str) -> str:
     """Return the hidden line that lets a later process find a text again."""
     return f"<!-- runbook:{key} -->"
@@ -69,7 +73,10 @@ class OpenIssue(_RecordWrite):
     def apply(self, world: World, *, repeated: bool) -> dict[str, Any]:
         """Open it."""
         body = f"{_REPEATED if repeated else ''}{self.body}\n\n{marker(self.key)}"
-        created = world.github.create_issue(self.repository, title=self.title, body=body, labels=self.labels)
+        title = self.title
+        if len(title) > MOST_TITLE_CHARACTERS:
+            title = f"{title[: MOST_TITLE_CHARACTERS - 1]}…"
+        created = world.github.create_issue(self.repository, title=title, body=body, labels=self.labels)
         return _issue(created)
 
 

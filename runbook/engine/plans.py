@@ -93,11 +93,12 @@ class Plans:
         """Keep a plan and take its targets; a plan of another execution that waits for them is superseded.
 
         Raises:
-            Conflict: Another execution is applying a plan on one of the targets, or this one was ended.
+            Conflict: Another execution is applying a plan on one of the targets, this one was ended,
+                or has an open plan already.
         """
         now = self._clock.now()
         with self._ledger.write() as session:
-            _require_open(session.get_one(ExecutionRow, execution_id))
+            _require_open(session, execution_id)
             for target in plan.targets:
                 self._take(session, target, execution_id, now)
             row = PlanRow(
@@ -318,15 +319,25 @@ class Plans:
         )
 
 
-def _require_open(execution: ExecutionRow) -> None:
-    """Refuse a plan for an execution that was ended: superseded, say, while it planned anew.
+def _require_open(session: Session, execution_id: str) -> None:
+    """Refuse a plan for an execution that was ended (superseded while it planned anew) or has one already.
 
     Raises:
-        Conflict: It was.
+        Conflict: It was, or has.
     """
-    if ExecutionState(execution.state) not in OPEN_STATES:
-        raise Conflict(
-            f"{execution.procedure} ({execution.subject}) ended as {execution.state}: {execution.reason}.",
-            unchanged="Nothing was changed, and no plan was made.",
-            next_step="start it again if it is still wanted",
-        )
+    execution = session.get_one(ExecutionRow, execution_id)
+    plan = session.scalars(
+        select(PlanRow).where(PlanRow.execution_id == execution_id, PlanRow.state.in_(ACTIVE_STATES))
+    ).first()
+    if plan is None and ExecutionState(execution.state) in OPEN_STATES:
+        return
+    why = (
+        f"ended as {execution.state}: {execution.reason}."
+        if plan is None
+        else f"has a plan already, {plan.digest[:16]}, made by another process."
+    )
+    raise Conflict(
+        f"{execution.procedure} ({execution.subject}) {why}",
+        unchanged="Nothing was changed, and no plan was made.",
+        next_step="start it again if it is still wanted",
+    )

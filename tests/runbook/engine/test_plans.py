@@ -130,6 +130,16 @@ def test_the_same_plan_asked_for_again_supersedes_the_first(room: Room) -> None:
     assert room.engine.plans.by_digits(new.digest).id == new.id
 
 
+def test_an_execution_has_one_open_plan_at_a_time(room: Room) -> None:
+    """An orphan and its revival may both get as far as here; one of them stores."""
+    plan = room.store(HALL)
+    for effect in (HALL, STAIRS):
+        with pytest.raises(Conflict, match="has a plan already"):
+            room.store(effect)
+    assert room.engine.plans.waiting() == (plan,)
+    assert open_targets(room) == {"lamp:hall": "e1"}
+
+
 def test_plans_for_other_targets_wait_side_by_side(room: Room) -> None:
     room.store(HALL, execution_id="e1")
     room.store(STAIRS, execution_id="e2")
