@@ -1,8 +1,10 @@
 """Every effect on GitHub's stand-in: what it sends, what it makes of the answers, and how doubt is settled."""
 
+import shlex
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -361,10 +363,10 @@ def test_an_effect_without_an_undo_says_why_and_refuses_to_try(desk: Desk, world
 def test_a_hostile_key_stays_one_word_of_the_command_line() -> None:
     key = "pip; rm -rf / $(curl evil) `id` 'x' \"y\"\n--method POST"
     effect = DeleteCacheEntries(repository=REPOSITORY, key=key, ref=MAIN, cache_ids=(1,))
-    assert f"key={key}" in effect.command_line()
+    assert parse_qs(urlsplit(effect.command_line()[-1]).query) == {"key": [key], "ref": [MAIN]}
     line = " ".join(map(shell_quote, effect.command_line()))
+    assert shlex.split(line) == list(effect.command_line())
     assert "\n" not in line
-    assert line.count("$'") == 1
 
 
 def test_an_unknown_effect_is_refused_with_what_to_do() -> None:
