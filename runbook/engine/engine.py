@@ -193,6 +193,8 @@ class Engine:
         if plan is None:
             latest = self.plans.latest(execution_id)
             return None if latest is None else self.outcome_of(latest)
+        # Said first: from here on no process claims an effect for it, so that what is found untouched stays so.
+        self.executions.settle(execution_id, reason=reason)
         if self._untouched(plan):
             self.plans.end(plan.id, PlanState(state), reason=reason)
             return None

@@ -235,7 +235,7 @@ class Executions:
             session.get_one(ExecutionRow, execution_id).heartbeat_at = self._clock.now()
 
     def wait(self, execution_id: str) -> None:
-        """Note that the execution waits for people."""
+        """Note that the execution waits for people; one that is being undone does not."""
         self._move(execution_id, ExecutionState.WAITING, "waits for approval")
 
     def settle(self, execution_id: str, *, reason: str) -> None:
@@ -257,7 +257,8 @@ class Executions:
     def _move(self, execution_id: str, state: ExecutionState, reason: str) -> None:
         with self._ledger.write() as session:
             row = session.get_one(ExecutionRow, execution_id)
-            if ExecutionState(row.state) not in OPEN_STATES:
+            undoing = row.state == ExecutionState.SETTLING and state is ExecutionState.WAITING
+            if ExecutionState(row.state) not in OPEN_STATES or undoing:
                 return
             row.state = state
             row.reason = scrub(reason)

@@ -18,7 +18,7 @@ from runbook.engine import audit
 from runbook.engine.effects import Effect, EffectClass, Found, ProbeResult, load_effect
 from runbook.engine.leases import Fenced, Lease, Leases
 from runbook.engine.ledger import Ledger
-from runbook.engine.schema import EffectRow, PlanRow
+from runbook.engine.schema import EffectRow, ExecutionRow, PlanRow
 from runbook.errors import Ambiguous, Denied, NeedsPerson, Permanent, Transient
 from runbook.scrub import scrub, shell_quote
 from runbook.world import World
@@ -42,6 +42,8 @@ class EffectState(StrEnum):
     """Cannot be undone; the reason stands in the note."""
     NEEDS_PERSON = "needs_person"
 
+
+_SETTLING = "settling"  # ExecutionState.SETTLING, whose module imports this one
 
 SETTLED = frozenset({EffectState.CONFIRMED, EffectState.FOUND})
 
@@ -304,7 +306,7 @@ class Journal:
         now = self._world.clock.now()
         with self._ledger.write() as session:
             row = session.get_one(EffectRow, entry.id)
-            _require_open_plan(session, row)
+            _require_open_plan(session, row, state)
             if lease is not None:
                 self._leases.renew(session, lease)
                 row.lease_token = lease.tokens[entry.effect.target]
@@ -379,8 +381,8 @@ def _look(probe: Callable[[], ProbeResult]) -> ProbeResult:
         return ProbeResult(found=Found.UNKNOWN, detail=str(error))
 
 
-def _require_open_plan(session: Session, row: EffectRow) -> None:
-    """Refuse a claim for a plan that was ended meanwhile: by the sweeper, say, while this process slept.
+def _require_open_plan(session: Session, row: EffectRow, state: EffectState) -> None:
+    """Refuse a claim for a plan that was ended or is being undone: by the sweeper, say, while this process slept.
 
     Raises:
         Fenced: It was.
@@ -391,6 +393,13 @@ def _require_open_plan(session: Session, row: EffectRow) -> None:
             f"Plan {plan.digest[:16]} ended meanwhile as {plan.state}: {plan.reason}.",
             unchanged="This process has sent nothing since.",
             next_step="nothing: whoever ended it has settled it",
+        )
+    execution = session.get_one(ExecutionRow, row.execution_id)
+    if plan is not None and state is EffectState.CLAIMED and execution.state == _SETTLING:
+        raise Fenced(
+            f"Plan {plan.digest[:16]} is being undone: {execution.reason}.",
+            unchanged="This process has sent nothing since.",
+            next_step="nothing: whoever undoes it settles it",
         )
 
 

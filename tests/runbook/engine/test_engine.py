@@ -9,7 +9,7 @@ from runbook.engine.engine import Ended, Outcome, Verification
 from runbook.engine.executions import ExecutionState
 from runbook.engine.journal import EffectState, JournalEntry
 from runbook.engine.leases import Fenced, Lease
-from runbook.engine.plans import PlanState
+from runbook.engine.plans import PlanState, StoredPlan
 from runbook.engine.schema import LeaseRow
 from runbook.errors import Ambiguous, Denied, Permanent, RunbookError, Transient
 from tests.runbook.engine.conftest import TIMINGS, Room
@@ -204,6 +204,51 @@ def test_settling_what_was_never_applied_only_ends_the_plan(room: Room, state: E
     assert room.engine.plans.get(plan.id).state.value == state.value
     assert room.lamps.sent == []
     assert room.engine.settle("e1", state=state, reason="r") is None
+
+
+def test_what_is_found_untouched_while_settling_stays_untouched(
+    room: Room, new_room: Callable[[Lamps], Room], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = room.store(HALL)
+    sweeper = new_room(room.lamps).engine
+    look = sweeper._untouched
+
+    def look_slowly(found: StoredPlan) -> bool:
+        seen = look(found)
+        room.apply(plan)  # the run's own process, still alive, gets its turn just now
+        return seen
+
+    monkeypatch.setattr(sweeper, "_untouched", look_slowly)
+    assert sweeper.settle("e1", state=ExecutionState.CANCELLED, reason="its run was cancelled") is None
+    assert (room.lamps.sent, room.lamps.lit) == ([], set())
+
+
+def test_a_process_at_work_stops_before_its_next_effect_once_it_is_settled(
+    room: Room, new_room: Callable[[Lamps], Room]
+) -> None:
+    plan = room.store(HALL, STAIRS)
+
+    def cancel(name: str) -> None:
+        if name == "claim.before" and room.lamps.sent:
+            room.engine.executions.settle("e1", reason="its run was cancelled")
+
+    room.engine.journal._boundary = cancel
+    with pytest.raises(Fenced):
+        room.apply(plan)
+    assert room.lamps.sent == ["on hall"]
+    sweeper = new_room(room.lamps).engine
+    outcome = sweeper.settle("e1", state=ExecutionState.CANCELLED, reason="its run was cancelled")
+    assert outcome is not None
+    assert (outcome.ended, room.lamps.lit) == (Ended.UNDONE, set())
+
+
+def test_an_execution_that_is_being_undone_never_waits_for_people(room: Room) -> None:
+    room.store(HALL)
+    room.engine.executions.settle("e1", reason="its run was cancelled")
+    room.engine.executions.wait("e1")
+    execution = room.engine.executions.get("e1")
+    assert execution is not None
+    assert execution.state is ExecutionState.SETTLING
 
 
 def test_settling_an_execution_without_a_plan_has_nothing_to_do(room: Room) -> None:
