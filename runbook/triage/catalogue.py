@@ -72,6 +72,11 @@ class Signature(Frozen):
         """Whether it structures the log rather than speaks for a class."""
         return self.role is Role.MARKER
 
+    @property
+    def begins_step(self) -> bool:
+        """Whether a step begins with its line."""
+        return self.id.startswith("step.begin")
+
     @cached_property
     def regex(self) -> re.Pattern[str]:
         """The pattern as confirmed on one line."""

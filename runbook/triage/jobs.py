@@ -1,5 +1,6 @@
 """From the hits of a scan to jobs and their steps, and which of them failed: pure functions of the hits."""
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,8 +14,13 @@ from runbook.triage.scan import Hit, Scan
 UNNAMED_STEP = "UNKNOWN STEP"
 """What ``gh run view --log`` prints where it cannot tell the step."""
 
-_BEGINNINGS = ("step.begin", "step.begin-azure", "step.begin-travis")
-_RUN = "##[group]Run "
+_WENT_ON_STEPS = 3
+# What jobs do after a failure as well (if: always()).
+_AFTERWARDS = re.compile(
+    r"(?i)upload|report|summar|publish|comment|notif|slack|discord|teams|clean|stop|down\b|logout|logs?\b|dump"
+    r"|artifact|codecov|coverage|tear|archive|debug|collect|print|show|save|status|result|always|fail|post\b"
+    r"|echo|complete job|delete|remove|kill|cat "
+)
 _TRAVIS_AFTERWARDS = ("after_failure", "after_success", "after_script", "after_deploy")
 
 
@@ -90,13 +96,27 @@ class JobLog:
         Args:
             names: Steps known (from the API) to have failed, of this job or of others.
         """
-        failing = [step for step in self.steps if step.failing is not Failing.NO]
+        failing = [step for step in self.steps if step.failing is not Failing.NO and not self.ended_well]
         wanted = {_plain(name) for name in names}
         named = [step for step in failing or self.steps if step.name and _plain(step.name) in wanted]
         if named:
             return tuple(named)
+        final = [step for step in failing if not self._went_on_after(step)]
+        # An action that annotates an error and lets the job go on has not failed it; an exit code may have.
+        failing = final or [step for step in failing if step.failing is not Failing.LOUD]
         surest = min((step.failing.value for step in failing), default=Failing.NO.value)
         return tuple(step for step in failing if step.failing.value == surest)
+
+    def _went_on_after(self, step: Step) -> bool:
+        """Whether the job did so much after a step that this one was allowed to fail (``continue-on-error``)."""
+        later = {
+            other.name
+            for other in self.steps
+            if other.hits[0].line > step.hits[0].line
+            and other.name != step.name
+            and not (other.post or not other.name or _AFTERWARDS.search(other.name))
+        }
+        return len(later) >= _WENT_ON_STEPS
 
 
 def jobs_of(scan: Scan) -> tuple[JobLog, ...]:
@@ -109,15 +129,21 @@ def jobs_of(scan: Scan) -> tuple[JobLog, ...]:
 
 def _job(scan: Scan, name: str, hits: Sequence[Hit]) -> JobLog:
     ids = {hit.signature.id for hit in hits}
+    steps = tuple(_step(list(group)) for _, group in groupby(_numbered(hits), key=lambda pair: pair[0]))
     begun = next((hit.at for hit in hits if hit.at), scan.first_at)
     return JobLog(
         file=scan.file,
         name=name,
-        steps=tuple(_step(list(group)) for _, group in groupby(_numbered(hits), key=lambda pair: pair[0])),
+        steps=steps,
         began_at=parse_time(begun),
         complete="job.end" in ids,
-        ended_well="job.ended-well" in ids,
+        ended_well="job.ended-well" in ids or any(step.post and _saved_a_cache(step) for step in steps),
     )
+
+
+def _saved_a_cache(step: Step) -> bool:
+    # The cache actions' post steps run after success alone (post-if: success()).
+    return any(hit.signature.id == "cache.saved" for hit in step.hits)
 
 
 def _numbered(hits: Sequence[Hit]) -> Iterable[tuple[int, Hit]]:
@@ -157,10 +183,8 @@ def _name(hits: Sequence[Hit]) -> str:
     first = hits[0]
     if first.step and first.step != UNNAMED_STEP:
         return first.step
-    if first.signature.id in _BEGINNINGS:
-        return first.text.removeprefix(_RUN).partition("Starting: ")[2] or first.text.removeprefix(
-            "##[group]"
-        )
+    if first.signature.begins_step:
+        return first.value or first.text.removeprefix("##[group]")
     return ""
 
 
