@@ -25,6 +25,7 @@ from runbook.decisions.sweep import (
 from runbook.effects.incident_issues import PostComment
 from runbook.engine.engine import Ended, Outcome
 from runbook.engine.executions import Execution, ExecutionState
+from runbook.engine.leases import Lease
 from runbook.engine.plans import PlanState
 from runbook.engine.processes import is_provably_dead
 from runbook.errors import RunbookError
@@ -34,6 +35,9 @@ from runbook.scrub import scrub
 from tasks.journal import write_record
 
 PROCEDURE = "sweep"
+TARGET = "sweeper"
+"""What the one sweep at a time holds a lease on."""
+
 MAX_SUSPENDED = 200
 """Suspended runs looked at in one sweep, to wake those whose execution has ended."""
 
@@ -42,30 +46,41 @@ MAX_SUSPENDED = 200
 def sweep(request: SweepRequest) -> State[None]:
     """Revive runs whose process died, settle those that will not go on, wake those whose plan expired."""
     here = installation()
+    # The ledger's lease and not Prefect's concurrency limit: a sweep whose process was killed stays Running in
+    # Prefect and would hold its slot for good, while a lease of a dead process can be taken over.
+    lease = here.engine.leases.acquire_now((TARGET,), execution_id=flow_run_id())
+    if lease is None:
+        return Completed(message="another sweep is at work", name="AlreadySweeping")
+    try:
+        with get_client(sync_client=True) as client:
+            return _sweep(here, client, lease, apply=request.mode is Mode.APPLY)
+    finally:
+        here.engine.leases.release(lease)
+
+
+def _sweep(here: Installation, client: SyncPrefectClient, lease: Lease, *, apply: bool) -> State[None]:
     log = get_run_logger()
     done: list[str] = []
     failed: list[str] = []
-    with get_client(sync_client=True) as client:
-        for execution in here.engine.executions.open():
-            decision = _decide(here, client, execution)
-            if decision.action is SweepAction.LEAVE:
-                continue
-            done.append(f"{decision.action} {execution.procedure} ({execution.subject}): {decision.reason}")
-            log.info(scrub(done[-1]))
-            if request.mode is Mode.APPLY:
-                try:
-                    _carry_out(here, client, execution, decision)
-                except (
-                    RunbookError
-                ) as error:  # one that cannot be settled now must not keep the others waiting
-                    failed.append(f"{execution.id}: {error}")
-                    log.warning("%s: %s", execution.id, scrub(str(error)))
-        if request.mode is Mode.APPLY:
-            done += _wake_ended(here, client)
-    message = "; ".join(done) or "nothing to do"
+    for execution in here.engine.executions.open():
+        here.engine.leases.keep(lease)
+        decision = _decide(here, client, execution)
+        if decision.action is SweepAction.LEAVE:
+            continue
+        done.append(f"{decision.action} {execution.procedure} ({execution.subject}): {decision.reason}")
+        log.info(scrub(done[-1]))
+        if not apply:
+            continue
+        try:
+            _carry_out(here, client, execution, decision)
+        except RunbookError as error:  # one that cannot be settled now must not keep the others waiting
+            failed.append(f"{execution.id}: {error}")
+            log.warning("%s: %s", execution.id, scrub(str(error)))
+    if apply:
+        done += _wake_ended(here, client)
     if failed:
         return State(type=StateType.FAILED, name="Unsettled", message=scrub("; ".join(failed)))
-    return Completed(message=scrub(message), name="Swept" if request.mode is Mode.APPLY else "Planned")
+    return Completed(message=scrub("; ".join(done) or "nothing to do"), name="Swept" if apply else "Planned")
 
 
 def _decide(here: Installation, client: SyncPrefectClient, execution: Execution) -> SweepDecision:

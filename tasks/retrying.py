@@ -9,8 +9,8 @@ from prefect.client.schemas import State, TaskRun
 
 from runbook.errors import Transient
 
-RETRIES = 3
-RETRY_DELAYS_SECONDS = [2.0, 10.0, 30.0]
+RETRIES = 2
+RETRY_DELAYS_SECONDS = [2.0, 10.0]
 """Longer outages are bridged by the sweeper, which revives the run."""
 
 F = TypeVar("F", bound=Callable[..., Any])

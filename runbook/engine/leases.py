@@ -66,6 +66,10 @@ class Leases:
                 )
             self._clock.sleep(self._poll_seconds)
 
+    def acquire_now(self, targets: tuple[str, ...], *, execution_id: str) -> Lease | None:
+        """Take all of ``targets`` at once, or return None where somebody else is at work on one of them."""
+        return self._try(targets, execution_id)[0]
+
     def renew(self, session: Session, lease: Lease) -> None:
         """Check every token and extend the lease, within the caller's transaction.
 

@@ -15,6 +15,8 @@ from runbook.engine.plans import PlanState
 from runbook.requests import ClearCachesRequest, Mode, TriageRequest
 from tests.flows.theatre import Theatre
 
+pytestmark = pytest.mark.xdist_group("theatre")
+
 
 def test_a_corrupt_cache_is_found_planned_approved_remedied_and_closed(theatre: Theatre) -> None:
     repository = theatre.own_repository()
@@ -188,14 +190,7 @@ def test_a_killed_run_is_resumed_and_nothing_is_applied_twice(theatre: Theatre, 
     )
     _kill(theatre, run.id, victims)
 
-    def verified() -> bool | None:
-        state = theatre.ended(run.id)
-        if state is not None and state.state == "Verified":
-            return True
-        theatre.sweep()
-        return None
-
-    theatre.until("the verified end", verified, seconds=90)
+    theatre.until("the verified end", lambda: theatre.verified_after_sweeps(run.id), seconds=90)
     reruns = [r for r in theatre.effects_on(repository) if r["path"].endswith("/rerun-failed-jobs")]
     assert len(reruns) == 1
     assert theatre.execution(run.id).state is ExecutionState.DONE
@@ -293,3 +288,21 @@ def _as_product(theatre: Theatre, issue: int | None, repository: str, body: str)
         headers={"Authorization": f"Bearer {theatre.box.token}"},
         timeout=10,
     ).raise_for_status()
+
+
+def test_a_schedules_request_sent_by_hand_is_not_the_schedule(theatre: Theatre) -> None:
+    """Its quorum of zero is for what Prefect's scheduler starts; whoever sends the same is somebody unnamed."""
+    repository = theatre.own_repository()
+    before = theatre.policy_file.read_text()
+    request = f'{{ repository = "{repository}", mode = "apply", key_prefix = "pip-" }}'
+    theatre.policy_file.write_text(
+        f'{before}\n[[scheduled]]\nname = "prune"\nprocedure = "clear-caches"\n'
+        f"request = {request}\nquorum = 0\nmax_effects = 5\n"
+    )
+    try:
+        by_hand = ClearCachesRequest(repository=repository, mode=Mode.APPLY, key_prefix="pip-")
+        plan = theatre.asked(theatre.start("clear-caches", by_hand).id)
+    finally:
+        theatre.policy_file.write_text(before)
+    assert plan.requester_kind is RequesterKind.UNNAMED
+    assert theatre.effects_on(repository) == []

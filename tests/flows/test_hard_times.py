@@ -1,0 +1,97 @@
+"""Stories in which something outside is gone, away or unreadable, and what is done goes on when it is back."""
+
+import pytest
+from sqlalchemy import select
+
+from deployments.starting import start
+from flows.sweep import TARGET
+from runbook.engine.executions import ExecutionState, RequesterKind
+from runbook.engine.journal import EffectState
+from runbook.engine.schema import ApprovalRow, LeaseRow
+from runbook.requests import ClearCachesRequest, Mode
+from tests.flows.theatre import RESUME_COUNTS, Theatre
+
+pytestmark = pytest.mark.xdist_group("theatre")
+
+
+def test_a_log_that_is_gone_is_said_and_nothing_is_proposed(theatre: Theatre) -> None:
+    repository = theatre.own_repository()
+    next(iter(theatre.state_of(repository).runs.values())).logs_gone = True
+    run = theatre.triage(repository)
+    assert theatre.until("the end", lambda: theatre.ended(run.id)).state == "Triaged"
+    (issue,) = theatre.send("alice", "GET", f"/repos/{repository}/issues")
+    assert "has expired or was deleted (410)" in issue["body"].replace("\\", "")
+    assert "unknown" in issue["title"]
+    assert theatre.effects_on(repository) == []
+
+
+def test_a_policy_that_cannot_be_read_stops_a_run_until_it_can(theatre: Theatre) -> None:
+    repository = theatre.own_repository()
+    run = theatre.triage(repository)
+    plan = theatre.asked(run.id)
+    theatre.comment(plan, "alice", f"/approve {plan.short_digest}")
+    before = theatre.policy_file.read_text()
+    theatre.policy_file.write_text("approvals = nonsense\n")
+    try:
+        theatre.prefect.resume(run.id)
+        failed = theatre.until("the failure", lambda: theatre.ended(run.id))
+    finally:
+        theatre.policy_file.write_text(before)
+    assert failed.type == "FAILED"
+    assert "runbook.toml" in failed.message
+    assert theatre.effects_on(repository) == []
+
+    theatre.until("the verified end", lambda: theatre.verified_after_sweeps(run.id), seconds=90)
+    assert len(theatre.effects_on(repository)) == 2
+
+
+def test_a_run_goes_on_when_github_was_away_for_longer_than_every_retry(theatre: Theatre) -> None:
+    """The client tries a read four times, the task three times; then the run fails, and the sweeper revives it."""
+    repository = theatre.own_repository()
+    run = theatre.triage(repository)
+    plan = theatre.asked(run.id)
+    theatre.comment(plan, "alice", f"/approve {plan.short_digest}")
+    theatre.prefect.resume(run.id)
+    theatre.until(
+        "the re-run to be watched",
+        lambda: all(entry.state is EffectState.CONFIRMED for entry in theatre.journal(plan)) or None,
+    )
+    path = f"/repos/{repository}/actions/runs/"
+    theatre.box.fail("500_before", method="GET", path_regex=path, times=None)
+    failed = theatre.until("the failure", lambda: theatre.ended(run.id), seconds=180)
+    theatre.box.server.faults.clear()
+    assert failed.type == "FAILED"
+    assert theatre.execution(run.id).open
+
+    theatre.until("the verified end", lambda: theatre.verified_after_sweeps(run.id), seconds=90)
+    assert len(theatre.effects_on(repository)) == 2
+    assert theatre.execution(run.id).state is ExecutionState.DONE
+
+
+def test_in_a_one_person_installation_a_resume_counts_and_is_recorded_as_unnamed(theatre: Theatre) -> None:
+    request = ClearCachesRequest(repository=RESUME_COUNTS, mode=Mode.APPLY, key_prefix="pip-")
+    run = start(theatre.here, theatre.prefect, "clear-caches", request, requester="alice")
+    plan = theatre.asked(run.id)
+    assert (plan.requester, plan.requester_kind) == ("alice", RequesterKind.PERSON)
+    theatre.comment(plan, "alice", f"/approve {plan.short_digest}")  # her own plan: never counts
+    theatre.prefect.resume(run.id)
+    assert theatre.until("the end", lambda: theatre.ended(run.id)).state == "Verified"
+    with theatre.here.ledger.read() as session:
+        rows = list(session.scalars(select(ApprovalRow).where(ApprovalRow.plan_id == plan.id)))
+    assert [(row.login, row.source) for row in rows] == [(None, "prefect-resume")]
+
+
+def test_a_sweep_leaves_when_another_is_at_work_and_takes_over_from_a_dead_one(theatre: Theatre) -> None:
+    leases = theatre.here.engine.leases
+    lease = theatre.until(
+        "the sweeper's lease", lambda: leases.acquire_now((TARGET,), execution_id="this test")
+    )
+    try:
+        assert theatre.sweep().state == "AlreadySweeping"
+        with theatre.here.ledger.write() as session:
+            row = session.get_one(LeaseRow, TARGET)
+            machine, _, _ = row.process.rpartition("/")[0].rpartition("/")
+            row.process = f"{machine}/1/0"  # there is a process 1, but none that started at boot's first tick
+        assert theatre.sweep().state == "Swept"
+    finally:
+        leases.release(lease)
