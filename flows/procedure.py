@@ -15,7 +15,7 @@ from prefect.client.schemas.objects import StateType
 from prefect.logging import get_run_logger
 from prefect.states import Completed, Failed
 
-from flows.waking import flow_run_id, idempotency_key, suspend, was_resumed
+from flows.waking import flow_run_id, idempotency_key, scheduled_by_prefect, suspend, was_resumed
 from runbook import report
 from runbook.decisions.approval import GateDecision, Verdict, approvals_needed
 from runbook.effects.incident_issues import CloseIssue, OpenIssue, PostComment
@@ -143,7 +143,8 @@ def begin(procedure: str, request: ProcedureRequest, *, requester: Requester | N
     if request.mode is Mode.PLAN:
         return Run(here, None, request=request, procedure=procedure)
     schedule = here.scheduled(procedure, request.canonical())
-    if requester is None and schedule is not None:
+    # Whoever sends a schedule's request by hand is not the schedule: its quorum is not for them.
+    if requester is None and schedule is not None and scheduled_by_prefect():
         requester = Requester(RequesterKind.SCHEDULE, schedule.name)
     execution = here.engine.executions.begin(
         flow_run_id(),
@@ -305,7 +306,7 @@ def _ask(run: Run, plan: StoredPlan) -> GateDecision:
     here = run.here
     context = here.gate_context(plan)
     if context.rule.prefect_resume_counts:
-        context = here.gate_context(plan, resumed=was_resumed())
+        context = here.gate_context(plan, resumed=was_resumed(plan))
     decision = here.engine.gate.pass_or_wait(plan, here.engine.journal.of_plan(plan.id), context)
     for comment in decision.ignored:
         run.log.info(

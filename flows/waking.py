@@ -33,17 +33,40 @@ def idempotency_key() -> str | None:
     return context.flow_run.idempotency_key if context and context.flow_run else None
 
 
-def was_resumed() -> bool:
-    """Whether somebody or something resumed this run each time it was asked about (see ``prefect_resume``).
+def scheduled_by_prefect() -> bool:
+    """Whether a deployment's schedule made this run; nobody can say so of a run created by hand or by REST."""
+    context = FlowRunContext.get()
+    return bool(context and context.flow_run and context.flow_run.auto_scheduled)
 
-    A run that crashed between asking and suspending has fewer pauses than asks, and was not resumed.
+
+def was_resumed(plan: StoredPlan) -> bool:
+    """Whether somebody or something resumed this run since it was asked about a plan (see ``prefect_resume``).
+
+    Args:
+        plan: The plan that a resume would approve.
     """
     run_id = flow_run_id()
     with get_client(sync_client=True) as client:
         states = client.read_flow_run_states(UUID(run_id))
-    pauses = sum(state.type == StateType.PAUSED for state in states)
-    asks = installation().engine.plans.asks_of(run_id)
-    return 0 < asks <= pauses
+    return resumed_since_asked(
+        asks_of_plan=plan.asks,
+        asks=installation().engine.plans.asks_of(run_id),
+        pauses=sum(state.type == StateType.PAUSED for state in states),
+    )
+
+
+def resumed_since_asked(*, asks_of_plan: int, asks: int, pauses: int) -> bool:
+    """Whether a run that is awake was resumed since it was asked about its plan.
+
+    A run that crashed between asking and suspending has fewer pauses than asks, and was not resumed; what
+    resumed it while an earlier plan waited says nothing about this one.
+
+    Args:
+        asks_of_plan: How often it was asked about this plan.
+        asks: How often it was asked about any plan.
+        pauses: How often it was suspended.
+    """
+    return asks_of_plan > 0 and asks <= pauses
 
 
 def suspend(plan: StoredPlan) -> None:
