@@ -7,6 +7,7 @@ either. Then the first line of the winning class, not the loudest, is the cause.
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain
 
 from runbook.triage.catalogue import Role
 from runbook.triage.classes import FailureClass
@@ -32,6 +33,9 @@ WEAK_BELOW = 0.7
 FAR_LINES = 400
 FAR_SHARE = 0.6
 """A weak line counts so much where the step went on for so many lines after it."""
+
+MAX_FAILED_STEPS = 20
+"""Failed steps that are looked into: a job ends with its first one, unless its log was made to say otherwise."""
 
 _LIMIT_STEP_SECONDS = 300.0
 _LIMIT_SLACK_SECONDS = (-2.0, 20.0)
@@ -82,10 +86,10 @@ def decide_job(job: JobLog, failing_steps: Iterable[str]) -> Verdict:
     failed = job.failed_steps(failing_steps)
     if not failed:
         return _without_failed_step(job)
-    verdicts = [Verdict(job, step, _guesses(job, step)) for step in failed]
     # Of several failed steps the first is the cause, unless nothing is known about it.
-    sure = [one for one in verdicts if one.best and one.best.score >= 0.5]
-    return (sure or verdicts)[0]
+    verdicts = (Verdict(job, step, _guesses(job, step)) for step in failed[:MAX_FAILED_STEPS])
+    first = next(verdicts)
+    return next((one for one in chain((first,), verdicts) if one.best and one.best.score >= 0.5), first)
 
 
 def _without_failed_step(job: JobLog) -> Verdict:

@@ -17,6 +17,9 @@ KEPT_PER_STEP = 40
 MAX_STEPS = 5_000
 """Steps told apart in one log; more than any has. What comes later counts to the last one."""
 
+MAX_HITS = 20_000
+"""Hits kept of one log, of its beginning and its end: whoever wrote the log decides how many it has."""
+
 TRIES_PER_LONG_LINE = 64
 """How often one signature is tried on one overlong line: what only looks like a match must not cost minutes."""
 
@@ -167,6 +170,8 @@ class _Pass:
                 value=signature.value_in(text),
             )
         )
+        if len(self.hits) >= 2 * MAX_HITS:  # twice, so that it is seldom done
+            del self.hits[MAX_HITS // 2 : -MAX_HITS // 2]
 
     def _is_kept(self, index: int, number: int) -> bool:
         """Whether this signature was already kept for this line (an overlong line is tried more than once)."""
