@@ -35,13 +35,18 @@ class Progress:
 
 
 def requester_login(here: Installation) -> str | None:
-    """Return who starts: whoever the person's own token belongs to, asked of GitHub; None without one (R2)."""
+    """Return who starts: whoever the person's own token belongs to, asked of GitHub (R2).
+
+    None without a token, and with the product's own: it names nobody, and whoever used it could approve.
+    """
     try:
         token = here.settings.require_approver_token()
     except UsageError:
         return None
     with GitHubClient(token=token, api_url=here.settings.github_api_url, clock=here.clock) as github:
-        return github.whoami()
+        login = github.whoami()
+    known = here.policy.product_login is not None or here.settings.github_token is not None
+    return None if known and login.casefold() == here.product_login.casefold() else login
 
 
 def start(

@@ -6,11 +6,12 @@ in no repr and is registered with the scrubber when it is loaded. Numbers and na
 
 import ipaddress
 import os
+import re
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from pydantic import SecretStr
 
@@ -21,6 +22,7 @@ DEFAULT_GITHUB_API_URL = "https://api.github.com"
 DEFAULT_POLICY_FILE = "runbook.toml"
 _GH_TIMEOUT_SECONDS = 10.0
 _MAX_CREDENTIAL_BYTES = 65_536
+_TOKENS_FOR_GH = ("GH_TOKEN", "GITHUB_TOKEN", "GH_ENTERPRISE_TOKEN", "GITHUB_ENTERPRISE_TOKEN")
 
 
 @dataclass(frozen=True)
@@ -57,9 +59,7 @@ class Settings:
         """
         values = os.environ if environment is None else environment
         ledger_url = values.get("RUNBOOK_LEDGER_URL") or _default_ledger_url(values)
-        password = urlsplit(ledger_url).password
-        if password:
-            register_secret(password)
+        _register_password(ledger_url)
         return cls(
             policy_file=Path(values.get("RUNBOOK_POLICY") or DEFAULT_POLICY_FILE),
             ledger_url=SecretStr(ledger_url),
@@ -110,6 +110,16 @@ class Settings:
                 next_step="set RUNBOOK_APPROVER_TOKEN, or sign in with `gh auth login`.",
             )
         return token
+
+
+def _register_password(ledger_url: str) -> None:
+    # As SQLAlchemy reads it: one with a # or / in it is cut short by the rules for web addresses. A driver's
+    # error shows it decoded.
+    found = re.match(r"[^:]+://[^:/]*:([^@]*)@", ledger_url)
+    password = found[1] if found else ""
+    queried = [value for name, value in parse_qsl(urlsplit(ledger_url).query) if name == "password"]
+    for secret in (password, unquote(password), *queried):
+        register_secret(secret)
 
 
 def _default_ledger_url(values: Mapping[str, str]) -> str:
@@ -192,6 +202,8 @@ def _token_of_gh(api_url: str) -> SecretStr | None:
             text=True,
             timeout=_GH_TIMEOUT_SECONDS,
             check=False,
+            # With these gh gives back the variable, which is the product's account, not whoever signed in.
+            env={name: value for name, value in os.environ.items() if name not in _TOKENS_FOR_GH},
         )
     except (OSError, subprocess.TimeoutExpired):
         return None  # no gh, or one that hangs: the caller says what else would do

@@ -100,6 +100,33 @@ def test_the_approver_token_falls_back_to_gh(tmp_path: Path, monkeypatch: pytest
     assert own.require_approver_token().get_secret_value() == CANARY
 
 
+def test_gh_is_not_asked_to_give_back_the_products_own_token(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As gh does: a variable outweighs whoever signed in."""
+    program = tmp_path / "gh"
+    program.write_text('#!/bin/sh\necho "${GH_TOKEN:-${GITHUB_TOKEN:-token-of-alice}}"\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setenv("GITHUB_TOKEN", "token-of-the-product")
+    monkeypatch.setenv("GH_TOKEN", "token-of-the-product")
+    assert Settings.from_environment().require_approver_token().get_secret_value() == "token-of-alice"
+
+
+@pytest.mark.parametrize(
+    ("url", "password"),
+    [
+        ("postgresql://u:correct%40horse@db/ledger", "correct@horse"),
+        ("postgresql://u:correct#horse@db/ledger", "correct#horse"),
+        ("postgresql://u:correct/horse@db/ledger", "correct/horse"),
+        ("postgresql+psycopg://db/ledger?user=u&password=correct-horse", "correct-horse"),
+    ],
+)
+def test_the_ledgers_password_is_hidden_as_a_driver_would_show_it(url: str, password: str) -> None:
+    Settings.from_environment({"RUNBOOK_LEDGER_URL": url})
+    assert password not in scrub(f'login of "u" with "{password}" failed')
+
+
 def test_without_any_approver_token_the_error_says_what_would_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
