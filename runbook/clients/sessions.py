@@ -2,7 +2,7 @@
 
 from contextlib import suppress
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 import requests
 
@@ -30,13 +30,31 @@ def _no_auth(request: requests.PreparedRequest) -> requests.PreparedRequest:
     return request
 
 
+class _Session(requests.Session):
+    """A session that stays as careful when it is redirected."""
+
+    def rebuild_auth(self, prepared_request: requests.PreparedRequest, response: requests.Response) -> None:
+        # requests would look up a login of ~/.netrc for the new host, whatever the session's own auth says.
+        prepared_request.headers.pop("Authorization", None)
+
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        # A redirect that leaves TLS is not followed: its answer is returned as it is.
+        target = super().get_redirect_target(resp)
+        if target is None or urlsplit(urljoin(resp.url, target)).scheme in (
+            "https",
+            urlsplit(resp.url).scheme,
+        ):
+            return target
+        return None
+
+
 def new_session(url: str) -> requests.Session:
     """Return a session for ``url`` that sends no login but those it is told to.
 
     Args:
         url: A proxy of the environment is used for it, unless it is on loopback.
     """
-    session = requests.Session()
+    session = _Session()
     # Anything but None here keeps requests from putting a login of ~/.netrc in place of the token.
     session.auth = _no_auth
     session.trust_env = not is_loopback(urlsplit(url).hostname or "")
