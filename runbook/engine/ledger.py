@@ -7,7 +7,7 @@ change before it commits. Several processes may share one file.
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -46,8 +46,8 @@ class Ledger:
                 "RUNBOOK_LEDGER_URL is not a database URL.",
                 next_step="set it to something like sqlite:////var/lib/runbook/ledger.db",
             ) from error
-        if parsed.get_backend_name() == "sqlite" and parsed.database:
-            _make_folder(Path(parsed.database))
+        if parsed.get_backend_name() == "sqlite" and parsed.database and parsed.database != ":memory:":
+            _make_file(Path(parsed.database))
         self._engine = _create_engine(parsed, busy_timeout_seconds)
         self._shown_url = parsed.render_as_string(hide_password=True)
         if self._engine.dialect.name == "sqlite":
@@ -107,14 +107,19 @@ class Ledger:
             raise
 
 
-def _make_folder(path: Path) -> None:
+def _make_file(path: Path) -> None:
+    """Make the file, if there is none, readable by this user alone; SQLite gives its other files the same mode."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise LedgerError(
             f"The ledger's folder {path.parent} cannot be made: {error.strerror}.",
             next_step="name another place in RUNBOOK_LEDGER_URL",
         ) from error
+    # What cannot be made here, SQLite cannot open either, and then it says why. One that exists is not even
+    # opened: closing it again would drop the locks of every connection that this process has to it.
+    with suppress(OSError):
+        path.touch(mode=0o600, exist_ok=False)
 
 
 def _create_engine(url: URL, busy_timeout_seconds: float) -> Engine:
@@ -122,7 +127,8 @@ def _create_engine(url: URL, busy_timeout_seconds: float) -> Engine:
     if url.get_backend_name() == "sqlite":
         connect_args = {"timeout": busy_timeout_seconds, "check_same_thread": False}
     try:
-        return create_engine(url, connect_args=connect_args)
+        # An error shows the statement without its values, which are what others said: it ends in Prefect's states.
+        return create_engine(url, connect_args=connect_args, hide_parameters=True)
     except (NoSuchModuleError, ModuleNotFoundError) as error:
         raise LedgerError(
             f"RUNBOOK_LEDGER_URL names a kind of database, {url.drivername}, that nothing here can talk to.",

@@ -1,5 +1,6 @@
 """The ledger as a file that several processes share, and every way in which it cannot be used."""
 
+import os
 import sqlite3
 import tempfile
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import select, text
-from sqlalchemy.exc import StatementError
+from sqlalchemy.exc import IntegrityError, StatementError
 
 from runbook.engine import audit
 from runbook.engine.ledger import Ledger
@@ -148,6 +149,31 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(LedgerError, match="cannot be made"):
         Ledger(f"sqlite:///{tmp_path}/file/ledger.db")
+
+
+def test_a_new_ledger_is_readable_by_its_user_alone(tmp_path: Path) -> None:
+    """Its write-ahead log included: it holds what the logs of private repositories say."""
+    before = os.umask(0o022)
+    try:
+        ledger = Ledger(f"sqlite:///{tmp_path / 'new' / 'ledger.db'}")
+        with ledger.read() as session:
+            session.execute(select(MetaRow)).all()
+            modes = {file.name: file.stat().st_mode & 0o777 for file in (tmp_path / "new").iterdir()}
+        ledger.close()
+    finally:
+        os.umask(before)
+    assert (tmp_path / "new").stat().st_mode & 0o777 == 0o700
+    assert len(modes) == 3
+    assert set(modes.values()) == {0o600}
+
+
+def test_an_error_of_the_database_shows_no_values(ledger: Ledger) -> None:
+    request = {"id": "r", "procedure": "p", "request_digest": "d", "created_at": datetime.now(UTC)}
+    with ledger.write() as session:
+        session.add(RequestRow(**request, requester="what-somebody-said"))
+    with pytest.raises(IntegrityError) as refused, ledger.write() as session:
+        session.add(RequestRow(**request, requester="what-somebody-said"))
+    assert "what-somebody-said" not in str(refused.value)
 
 
 def test_a_missing_folder_is_made(tmp_path: Path) -> None:
