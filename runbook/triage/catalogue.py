@@ -131,36 +131,43 @@ class Catalogue:
         Progress bars overwrite themselves with carriage returns: each stretch between them is a line of its own.
         """
         regex = self.signatures[index].regex
+        if "\r" not in line.text:
+            return line.text if regex.search(line.text) or regex.search(line.bare) else None
         for text in (line.text, line.bare):
             shown = text.replace("\r", "\n")
             if found := regex.search(shown):
-                if "\n" not in shown:
-                    return line.text
                 begin = shown.rfind("\n", 0, found.start() + 1) + 1
                 end = shown.find("\n", found.end())
                 return shown[begin : end if end >= 0 else None]
         return None
 
 
-_ANCHORS = re.compile(r"\\[AZ]|\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|[\^$]|[^\x00-\x7f]", re.DOTALL)
+_CLASS = r"\[\^?\]?(?:\\.|[^\]\\])*\]"
+_TOKENS = re.compile(
+    # A line's start, with what may vary there before the first fixed character.
+    rf"\^(?:(?:\\[sSwWdD]|\.|{_CLASS})(?:[*+?]|\{{\d+,\d*\}})\??)*"
+    rf"|\\.|{_CLASS}|\$|\{{\d+,\d*\}}\??|[^\x00-\x7f]",
+    re.DOTALL,
+)
 
 
 def _prefilter(pattern: str) -> bytes:
-    """Return what hyperscan looks for: wider than the pattern, which is confirmed on the line alone.
+    """Return what hyperscan looks for: wider than the pattern, which is then confirmed on the line alone.
 
-    Anchors go, because in the bytes a time stamp stands before the text. A character of several bytes becomes a
-    group, so that a quantifier after it means all of them.
+    Anchors go, because in the bytes a time stamp stands before the text; counts become "any number", which scans
+    several times faster. A character of several bytes becomes a group, so that a quantifier means all of them.
     """
+    return _TOKENS.sub(lambda found: _widened(found[0]), pattern).encode()
 
-    def widened(found: re.Match[str]) -> str:
-        token = found[0]
-        if token in ("^", "$", r"\A", r"\Z"):
-            return "(?:)"
-        if token.startswith("[") and not token.isascii():
-            return r"(?:[\x80-\xff]{1,4}|[^\x80-\xff])"
-        return token if token.isascii() else f"(?:{token})"
 
-    return _ANCHORS.sub(widened, pattern).encode()
+def _widened(token: str) -> str:
+    if token[0] in "^$" or token in (r"\A", r"\Z"):
+        return "(?:)"
+    if token[0] == "{":
+        return "*" if token.startswith("{0,") else "+"
+    if token.isascii():
+        return token
+    return r"(?:[\x80-\xff]+|[^\x80-\xff])" if token[0] == "[" else f"(?:{token})"
 
 
 def _signature(row: dict[str, object]) -> Signature:

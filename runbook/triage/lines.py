@@ -25,6 +25,7 @@ _LINE = re.compile(
     r"[^\x00-\x7f]{0,4}"
     r"(?P<at>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z)(?: \d\d[OE]\+?)?(?: |$)"
 )
+_STAMP = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z)(?: (?!\d\d[OE])|$)")
 _COLUMNS = re.compile(r"(?P<job>[^\t\n]*)\t(?P<step>[^\t\n]*)\t")
 _WRAPPERS = re.compile(
     r"\s*(?:"
@@ -43,11 +44,12 @@ _WRAPPERS = re.compile(
 class Block:
     """Some whole lines (or one piece of an overlong line), ANSI sequences removed.
 
-    ``first_line`` is the number of the line that ``data`` begins in.
+    ``first_line`` is the number of the line that ``data`` begins in, ``line_ends`` how many it holds.
     """
 
     data: bytes
     first_line: int
+    line_ends: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,11 @@ class Line:
     step: str
     at: str
     text: str
-    bare: str
+
+    @property
+    def bare(self) -> str:
+        """The text as the innermost tool printed it."""
+        return bare(self.text)
 
 
 def blocks(chunks: Iterable[bytes], *, block_bytes: int = BLOCK_BYTES) -> Iterator[Block]:
@@ -79,11 +85,12 @@ def blocks(chunks: Iterable[bytes], *, block_bytes: int = BLOCK_BYTES) -> Iterat
             while len(buffer) >= block_bytes:
                 end = buffer.rfind(b"\n", 0, block_bytes) + 1
                 data = bytes(memoryview(buffer)[: end or block_bytes])
-                yield Block(without_ansi(data), line)
-                line += data.count(b"\n")
+                line_ends = data.count(b"\n")
+                yield Block(without_ansi(data), line, line_ends)
+                line += line_ends
                 del buffer[: end or block_bytes - OVERLAP_BYTES]
     if buffer:
-        yield Block(without_ansi(bytes(buffer)), line)
+        yield Block(without_ansi(bytes(buffer)), line, buffer.count(b"\n"))
 
 
 def _as_utf8(chunks: Iterable[bytes]) -> Iterator[bytes]:
@@ -124,6 +131,8 @@ def read_line(raw: bytes, *, columns: bool = False) -> Line:
     """
     text = raw.decode("utf-8", "replace").rstrip("\r").lstrip("\ufeff")
     job = step = at = ""
+    if found := _STAMP.match(text):  # most lines of most logs: quick
+        return Line(job, step, found[1], text[found.end() :].lstrip("\ufeff"))
     if found := _LINE.match(text):
         job, step = found["job"] or found["name"] or "", found["step"] or ""
         at = found["at"]
@@ -131,8 +140,7 @@ def read_line(raw: bytes, *, columns: bool = False) -> Line:
     elif columns and (found := _COLUMNS.match(text)):
         job, step = found["job"], found["step"]
         text = text[found.end() :]
-    text = text.lstrip("\ufeff")
-    return Line(job.strip(), step.strip(), at, text, bare(text))
+    return Line(job.strip(), step.strip(), at, text.lstrip("\ufeff"))
 
 
 def bare(text: str) -> str:

@@ -95,7 +95,7 @@ def scan_chunks(
         catalogue.database.scan(block.data, match_event_handler=on_match)
         found.sort()
         state.confirm(block, found)
-        lines = block.first_line - 1 + block.data.count(b"\n")
+        lines = block.first_line - 1 + block.line_ends
         unfinished = not block.data.endswith(b"\n")
     return Scan(file=name, job=job, lines=lines + unfinished, hits=tuple(state.hits), first_at=first_at)
 
