@@ -22,13 +22,13 @@ from runbook.decisions.sweep import (
     SweepRules,
     decide_sweep,
 )
-from runbook.effects.incident_issues import PostComment
+from runbook.effects.incident_issues import CloseIssue, PostComment
 from runbook.engine.engine import Ended, Outcome
 from runbook.engine.executions import Execution, ExecutionState
 from runbook.engine.leases import Lease
 from runbook.engine.plans import PlanState
 from runbook.engine.processes import is_provably_dead
-from runbook.errors import RunbookError
+from runbook.errors import Permanent, RunbookError
 from runbook.installation import Installation, installation
 from runbook.requests import Mode, SweepRequest
 from runbook.scrub import scrub
@@ -85,6 +85,10 @@ def _sweep(here: Installation, client: SyncPrefectClient, lease: Lease, *, apply
 
 def _decide(here: Installation, client: SyncPrefectClient, execution: Execution) -> SweepDecision:
     run = _read(client, execution.id)
+    # Read after its run: one that ended by itself since it was listed is not to be settled as cut short.
+    execution = here.engine.executions.get(execution.id) or execution
+    if not execution.open:
+        return SweepDecision(action=SweepAction.LEAVE, reason="has ended")
     state = run.state if run is not None else None
     plan = here.engine.plans.latest(execution.id)
     timings = here.policy.timings
@@ -127,17 +131,34 @@ def _carry_out(
 def _settle(here: Installation, execution: Execution, state: ExecutionState, reason: str) -> None:
     """Undo, write the record, end; in this order, so that a sweep that dies goes on at the next one."""
     outcome = here.engine.settle(execution.id, state=state, reason=reason)
-    ended = ExecutionState.NEEDS_PERSON if outcome and outcome.ended is Ended.NEEDS_PERSON else state
+    ended = _ended_as(outcome, state)
     place = _place(here, execution)
     if place is not None:
-        effect = PostComment(
-            repository=place.repository,
-            issue=place.number,
-            key=f"{execution.id}/settled",
-            body=_settled_markdown(execution, ended, reason, outcome),
-        )
-        write_record(execution.id, "settled", what=effect.describe(), effect=effect)
+        try:
+            _write_settled(here, execution, place, _settled_markdown(execution, ended, reason, outcome))
+        except Permanent as error:
+            # An issue that was deleted will not come back: the ledger's own record has to do.
+            reason = f"{reason}; it could not be written on its issue: {error.message}"
     here.engine.executions.end(execution.id, ended, reason=reason)
+
+
+def _ended_as(outcome: Outcome | None, state: ExecutionState) -> ExecutionState:
+    """Return how an execution ended: what was applied and verified is done, whatever became of its run."""
+    if outcome is None or outcome.ended is Ended.UNDONE:
+        return state
+    return ExecutionState.DONE if outcome.ended is Ended.DONE else ExecutionState.NEEDS_PERSON
+
+
+def _write_settled(here: Installation, execution: Execution, place: IssuePlace, body: str) -> None:
+    """Say on its issue how it ended, and close an issue that was only there for its approval."""
+    effect = PostComment(
+        repository=place.repository, issue=place.number, key=f"{execution.id}/settled", body=body
+    )
+    write_record(execution.id, "settled", what=effect.describe(), effect=effect)
+    plan = here.engine.plans.latest(execution.id)
+    if plan is not None and not plan.has_incident and plan.state is not PlanState.NEEDS_PERSON:
+        close = CloseIssue(repository=place.repository, issue=place.number)
+        write_record(execution.id, "close-issue", what=close.describe(), effect=close)
 
 
 def _settled_markdown(

@@ -28,7 +28,7 @@ class SweepAction(StrEnum):
     REVIVE = "revive"
     """Let Prefect run it again from the top; the ledger knows where it was."""
     RESUME = "resume"
-    """Wake a suspended run, so that it ends by itself."""
+    """Wake a suspended run, so that it ends or goes on by itself."""
     CANCEL = "cancel"
     """Undo what it confirmed; it was cancelled or taken away."""
     EXPIRE = "expire"
@@ -97,14 +97,16 @@ def decide_sweep(facts: SweepFacts, *, rules: SweepRules, now: datetime) -> Swee
         case RunState.PAUSED:
             if expired:
                 return SweepDecision(action=SweepAction.RESUME, reason="its plan expired")
+            if facts.plan_expires_at is None and (facts.process_dead or _silent(facts, rules, now)):
+                # Somebody suspended it in Prefect while it was at work: no approval will ever wake it.
+                return SweepDecision(action=SweepAction.RESUME, reason="sleeps, and no plan of it waits")
             return SweepDecision(action=SweepAction.LEAVE, reason="waits for approval")
         case RunState.CRASHED | RunState.FAILED:
             if expired:
                 return SweepDecision(action=SweepAction.EXPIRE, reason="its plan expired")
             return _revive(facts, rules, now, since=facts.run_state_since, reason="its run died")
         case RunState.RUNNING | RunState.CANCELLING:
-            silent = now - facts.heartbeat_at >= timedelta(seconds=rules.silent_seconds)
-            if not (facts.process_dead or silent):
+            if not (facts.process_dead or _silent(facts, rules, now)):
                 return SweepDecision(action=SweepAction.LEAVE, reason="is at work")
             if facts.run is RunState.CANCELLING:
                 return SweepDecision(action=SweepAction.CANCEL, reason="its run was cancelled and is gone")
@@ -112,8 +114,16 @@ def decide_sweep(facts: SweepFacts, *, rules: SweepRules, now: datetime) -> Swee
             return _revive(
                 facts, rules, now, since=last_sign, reason="its process is gone and nobody said so"
             )
+        case RunState.PENDING if now - facts.run_state_since >= timedelta(seconds=rules.silent_seconds):
+            return _revive(
+                facts, rules, now, since=facts.run_state_since, reason="its worker never started it"
+            )
         case RunState.SCHEDULED | RunState.PENDING:
             return SweepDecision(action=SweepAction.LEAVE, reason="is about to run")
+
+
+def _silent(facts: SweepFacts, rules: SweepRules, now: datetime) -> bool:
+    return now - facts.heartbeat_at >= timedelta(seconds=rules.silent_seconds)
 
 
 def _revive(
