@@ -10,7 +10,7 @@ from flows.clear_caches import cache_table, counted
 from flows.procedure import IssuePlace, Nothing, Proposal, Run, begin, ended_state, follow
 from runbook import report
 from runbook.assessment import Assessment
-from runbook.decisions.cache_selection import CacheSelection, select_implicated
+from runbook.decisions.cache_selection import CacheSelection, restorable_refs, select_implicated
 from runbook.decisions.checklist import ChecklistFacts, SimilarIncident, answer_checklist
 from runbook.decisions.remedy import RemedyDecision, RemedyFacts, decide_remedy, remedy_effects
 from runbook.decisions.severity import affected_ref, decide_severity
@@ -181,11 +181,12 @@ def _remedy_facts(run: Run, assessment: Assessment) -> RemedyFacts:
     proposed = run.here.policy.remedy(assessment.classification.failure_class).propose
     caches = CacheSelection(chosen=(), staying=())
     if keys and Remedy.CLEAR_IMPLICATED_CACHES in proposed:
-        refs = {f"refs/heads/{run.repository.default_branch}"}
-        if failed.head_branch:
-            refs.add(f"refs/heads/{failed.head_branch}")
-        refs |= {f"refs/pull/{number}/merge" for number in failed.pull_requests}
-        caches = select_implicated(list_caches(run.repository.name), keys=keys, refs=frozenset(refs))
+        refs = restorable_refs(
+            failed,
+            ref=affected_ref(failed, run.repository),
+            default_branch=run.repository.default_branch,
+        )
+        caches = select_implicated(list_caches(run.repository.name), keys=keys, refs=refs)
     return RemedyFacts(
         run=failed,
         failure_class=assessment.classification.failure_class,

@@ -40,6 +40,7 @@ class WorkflowRun(Frozen):
     """One attempt of a workflow run.
 
     ``path`` is the workflow's file (``.github/workflows/ci-test.yml``), without the ref GitHub may append.
+    ``from_fork`` says that its head lies in another repository, whose branch names say nothing about ours.
     """
 
     repository: str
@@ -61,6 +62,7 @@ class WorkflowRun(Frozen):
     run_started_at: datetime
     updated_at: datetime
     pull_requests: tuple[int, ...]
+    from_fork: bool = False
 
     @property
     def workflow_file(self) -> str:

@@ -87,8 +87,17 @@ def workflow_run(repository: str, data: Json) -> WorkflowRun:
         run_started_at=data.get("run_started_at") or data["created_at"],
         updated_at=data["updated_at"],
         pull_requests=tuple(request["number"] for request in data.get("pull_requests") or ()),
+        from_fork=_is_of_fork(repository, data),
         **_pick(data, same),
     )
+
+
+def _is_of_fork(repository: str, data: Json) -> bool:
+    if "head_repository" not in data:
+        return False
+    head = data["head_repository"]
+    # A fork that was deleted is null.
+    return head is None or head["full_name"].casefold() != repository.casefold()
 
 
 def job(data: Json) -> Job:

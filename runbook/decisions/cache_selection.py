@@ -3,9 +3,10 @@
 from collections import defaultdict
 from collections.abc import Iterable
 
+from runbook.decisions.severity import AffectedRef
 from runbook.effects.actions_caches import DeleteCacheEntries, DeleteCacheEntry
 from runbook.engine.effects import Effect
-from runbook.models import ActionsCache, Frozen
+from runbook.models import ActionsCache, Frozen, WorkflowRun
 from runbook.requests import ClearCachesRequest
 
 
@@ -76,6 +77,24 @@ def select_implicated(
         else:
             staying.append(cache)
     return CacheSelection(chosen=tuple(chosen), staying=tuple(staying))
+
+
+def restorable_refs(run: WorkflowRun, *, ref: AffectedRef, default_branch: str) -> frozenset[str]:
+    """Return the refs whose caches a run can have restored.
+
+    A pull request's run restores from its merge ref and the default branch; the branch it names is its
+    author's, perhaps in a fork, who may call it like one of ours. (GitHub lets it restore from the base
+    branch too, which the run does not name: those caches stay.)
+
+    Args:
+        run: The failed attempt.
+        ref: What it was made for.
+        default_branch: The repository's.
+    """
+    refs = {f"refs/heads/{default_branch}", *(f"refs/pull/{number}/merge" for number in run.pull_requests)}
+    if run.head_branch and ref is not AffectedRef.PULL_REQUEST:
+        refs.add(f"refs/heads/{run.head_branch}")
+    return frozenset(refs)
 
 
 def plan_deletions(repository: str, selection: CacheSelection) -> list[Effect]:

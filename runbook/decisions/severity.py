@@ -93,7 +93,8 @@ def affected_ref(run: WorkflowRun, repository: RepositoryPolicy) -> AffectedRef:
         run: The run; GitHub gives a branch or a tag as ``head_branch``.
         repository: The policy of the repository that the run belongs to.
     """
-    if run.event in _PULL_REQUEST_EVENTS:
+    # A run of the event workflow_run carries the branch of the run that triggered it.
+    if run.event in _PULL_REQUEST_EVENTS or run.from_fork:
         return AffectedRef.PULL_REQUEST
     name = run.head_branch
     if name is None:

@@ -10,12 +10,14 @@ from runbook.decisions.cache_selection import (
     CacheSelection,
     ChosenCache,
     plan_deletions,
+    restorable_refs,
     select_implicated,
     select_requested,
 )
+from runbook.decisions.severity import AffectedRef
 from runbook.effects.actions_caches import DeleteCacheEntries, DeleteCacheEntry
 from runbook.engine.effects import Effect
-from runbook.models import ActionsCache
+from runbook.models import ActionsCache, WorkflowRun
 from runbook.requests import ClearCachesRequest
 
 REPOSITORY = "acme/voice-agent"
@@ -94,6 +96,49 @@ def test_implicated_is_only_what_the_log_names_on_a_ref_the_run_could_see(
 ) -> None:
     selection = select_implicated(CACHES, keys=frozenset(keys), refs=frozenset(refs))
     assert {chosen.cache.id for chosen in selection.chosen} == ids
+
+
+@pytest.mark.parametrize(
+    ("ref", "head_branch", "pulls", "refs"),
+    [
+        (AffectedRef.DEFAULT_BRANCH, "main", (), {MAIN}),
+        (AffectedRef.OTHER_BRANCH, "topic", (), {MAIN, "refs/heads/topic"}),
+        (
+            AffectedRef.PULL_REQUEST,
+            "release/2",
+            (7,),
+            {MAIN, "refs/pull/7/merge"},
+        ),  # whoever's release/2 that is
+        (AffectedRef.PULL_REQUEST, "release/2", (), {MAIN}),  # a fork's: GitHub leaves the number out
+        (AffectedRef.NOT_KNOWN, None, (), {MAIN}),
+    ],
+)
+def test_a_pull_requests_author_cannot_point_at_the_caches_of_our_branches(
+    ref: AffectedRef, head_branch: str | None, pulls: tuple[int, ...], refs: set[str]
+) -> None:
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    run = WorkflowRun(
+        repository="acme/app",
+        id=1,
+        run_attempt=1,
+        name="CI",
+        display_title="",
+        path=".github/workflows/ci.yml",
+        workflow_id=1,
+        event="any",
+        status="completed",
+        conclusion="failure",
+        head_branch=head_branch,
+        head_sha="a" * 40,
+        actor="mallory",
+        triggering_actor="mallory",
+        html_url="",
+        created_at=at,
+        run_started_at=at,
+        updated_at=at,
+        pull_requests=pulls,
+    )
+    assert restorable_refs(run, ref=ref, default_branch="main") == refs
 
 
 def test_all_entries_of_a_key_and_ref_go_in_one_call() -> None:

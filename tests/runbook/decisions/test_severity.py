@@ -209,3 +209,12 @@ def _run(event: str, head_branch: str | None) -> WorkflowRun:
 def test_the_ref_of_a_run(event: str, head_branch: str | None, ref: AffectedRef) -> None:
     repository = RepositoryPolicy(name="acme/app", release_refs=("release/*", "v*"))
     assert affected_ref(_run(event, head_branch), repository) is ref
+
+
+@pytest.mark.parametrize("head_branch", ["main", "release/1.2"])
+def test_a_forks_branch_is_not_ours_whatever_it_is_called(head_branch: str) -> None:
+    """GitHub gives a run of the event workflow_run the branch of the run that triggered it."""
+    repository = RepositoryPolicy(name="acme/app", release_refs=("release/*",))
+    run = _run("workflow_run", head_branch)
+    assert affected_ref(run, repository) is not _PULL
+    assert affected_ref(run.model_copy(update={"from_fork": True}), repository) is _PULL
