@@ -5,18 +5,23 @@ Every text passes here, so that none reaches a terminal with a secret, a control
 
 import json
 import logging
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from rich import box
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
 from runbook.errors import RunbookError
 from runbook.scrub import neutralise_terminal, scrub
+
+if TYPE_CHECKING:
+    from rich.markdown import Markdown
 
 # Rows in a pipe are for grep and cut: they are never wrapped.
 _PIPE_WIDTH = 10_000
@@ -50,7 +55,7 @@ def print_json(data: object) -> None:
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str = "") -> None:
-    """Print a table for people.
+    """Print a table for people; row by row, a field a line, where a word would not fit the terminal whole.
 
     Args:
         columns: The headings.
@@ -58,13 +63,21 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, tit
         title: A line above it.
     """
     table = Table(*columns, box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
-    for row in rows:
-        table.add_row(*(Text(clean(cell)) for cell in row))
+    cells = [[clean(cell) for cell in row] for row in rows]
+    for row in cells:
+        table.add_row(*map(Text, row))
     if title:
         say(title, style="bold")
     console = _console(sys.stdout)
     if sys.stdout.isatty():
-        console.print(table)
+        # A digest or an address that is cut off cannot be copied.
+        whole = Measurement.get(console, console.options.update_width(_PIPE_WIDTH), table).minimum
+        if whole <= console.width:
+            console.print(table)
+            return
+        for row in cells:
+            print_fields(dict(zip(columns, row, strict=True)))
+            say()
         return
     with console.capture() as captured:
         console.print(table)
@@ -86,9 +99,20 @@ def print_markdown(text: str) -> None:
     if not sys.stdout.isatty():
         say(text)
         return
+    _console(sys.stdout).print(laid_out(text, addresses=True))
+
+
+def laid_out(text: str, *, addresses: bool) -> "Markdown":
+    """Return GitHub's Markdown ready for a terminal, which would drop the little HTML in it.
+
+    Args:
+        text: What :mod:`runbook.report` made; folded parts are shown open, under their heading.
+        addresses: Write each link's address out; else they are links where the terminal has such.
+    """
     from rich.markdown import Markdown
 
-    _console(sys.stdout).print(Markdown(clean(text), hyperlinks=False))
+    unfolded = re.sub(r"<details><summary>([^<]*)</summary>", r"**\1:**", clean(text))
+    return Markdown(unfolded.replace("</details>", "").replace("<br>", " "), hyperlinks=not addresses)
 
 
 def print_error(error: RunbookError) -> None:

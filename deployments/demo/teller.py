@@ -6,11 +6,10 @@ from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
-from rich.markdown import Markdown
 from rich.panel import Panel
 from rich.table import Table
 
-from deployments.cli.terminal import clean
+from deployments.cli.terminal import clean, laid_out
 
 
 class Teller:
@@ -45,7 +44,9 @@ class Teller:
 
     def show(self, markdown: str, title: str) -> None:
         """Show Markdown as people see it on GitHub or in Prefect."""
-        self._console.print(Panel(Markdown(clean(markdown)), title=clean(title), border_style="blue"))
+        self._console.print(
+            Panel(laid_out(markdown, addresses=False), title=clean(title), border_style="blue")
+        )
 
     def summary(self, facts: dict[str, str]) -> None:
         """Show the story's end."""
