@@ -292,6 +292,7 @@ def _reset_at(best: Guess) -> datetime | None:
 
 _MASKS = (
     (re.compile(r"https?://\S+"), "URL"),
+    (re.compile(r"\b0x[0-9a-fA-F]+"), "HEX"),
     (re.compile(r"(?:[A-Za-z]:)?(?:[\\/][\w.@+~-]+){2,}[\\/]?"), "PATH"),
     (re.compile(r"\b[0-9a-fA-F-]*(?:[0-9][a-fA-F]|[a-fA-F][0-9])[0-9a-fA-F-]{5,}\b"), "HEX"),
     (re.compile(r"\d+(?:\.\d+)*"), "N"),

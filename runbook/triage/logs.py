@@ -220,7 +220,10 @@ def _job_of(name: str) -> str:
 
 
 def _numeric(name: str) -> tuple[tuple[int, str], ...]:
-    return tuple((int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name))
+    # Shorter numbers only: a name may be 65,535 digits, which int refuses.
+    return tuple(
+        (int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d{1,18})", name)
+    )
 
 
 def refuse_binary(start: bytes, name: str) -> None:

@@ -1,0 +1,48 @@
+"""Triage on real, labelled logs, which are not part of the project: ``RUNBOOK_CORPUS`` names their folder."""
+
+import os
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from benchmarks.triage_corpus import Judged, judge, report
+from runbook.triage.classes import FailureClass
+
+CORPUS = os.environ.get("RUNBOOK_CORPUS", "")
+
+pytestmark = pytest.mark.skipif(
+    not CORPUS, reason="RUNBOOK_CORPUS is unset: it names a folder with logs/ and manifest.tsv"
+)
+
+
+@cache
+def _judged() -> list[Judged]:
+    return judge(Path(CORPUS))
+
+
+def test_every_log_is_classified_and_measured(capsys: pytest.CaptureFixture[str]) -> None:
+    assert _judged()
+    with capsys.disabled():
+        print()
+        report(_judged(), verbose=False)
+
+
+def test_a_named_cause_is_a_line_of_its_log() -> None:
+    for one in _judged():
+        lines = (Path(CORPUS) / "logs" / f"{one.id}.log").read_bytes().count(b"\n") + 1
+        for shown in one.found.evidence:
+            assert 1 <= shown.line <= lines, one.id
+
+
+def test_a_log_is_judged_the_same_each_time() -> None:
+    assert [one.found for one in judge(Path(CORPUS))] == [one.found for one in _judged()]
+
+
+def test_no_failure_is_seen_in_a_job_that_passed() -> None:
+    claims = {
+        one.id: one.found.failure_class
+        for one in _judged()
+        if one.label is FailureClass.PASSING and one.found.failure_class is not FailureClass.PASSING
+    }
+    assert claims == {}
