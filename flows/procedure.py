@@ -37,6 +37,9 @@ MAX_PLANS = 5
 """So often a run plans anew because the world moved on under its plan; then it asks a person."""
 
 
+_TURNED_DOWN = frozenset({PlanState.REJECTED, PlanState.EXPIRED, PlanState.CANCELLED})
+
+
 @dataclass(frozen=True)
 class IssuePlace:
     """The issue on which a procedure shows its plan and its record."""
@@ -179,6 +182,7 @@ def follow(
     if not run.applying:
         return _plan_only(run, propose())
     if not run.execution.open:
+        _say_superseded(run)
         return ended_state(run.execution.state, run.execution.reason)
     for _ in range(MAX_PLANS):
         plan = _unfinished(run)
@@ -188,24 +192,43 @@ def follow(
                 return _nothing(run, proposal)
             plan = _store(run, proposal)
         plan = _show(run, plan)
-        outcome = run.here.engine.outcome_of(plan)
-        if outcome is None:
-            decision = _ask(run, plan)
-            match decision.verdict:
-                case Verdict.WAITING:
-                    suspend(plan)
-                case Verdict.VOID:
-                    run.comment(place_of(plan), f"void-{plan.id}", report.decision_markdown(decision))
-                    continue
-                case Verdict.REJECTED | Verdict.EXPIRED:
-                    return _turned_down(run, plan, decision)
-                case Verdict.APPROVED:
-                    outcome = run.here.engine.apply(plan, verify=partial(verify, plan), step=_as_task)
-        if outcome is not None:
-            return _finish(run, plan, outcome, conclude)
+        ended = _go_on(run, plan, verify, conclude)
+        if ended is not None:
+            return ended
     reason = f"the world moved on under {MAX_PLANS} plans in a row"
     run.end(ExecutionState.NEEDS_PERSON, reason)
     return ended_state(ExecutionState.NEEDS_PERSON, reason)
+
+
+def _go_on(
+    run: Run,
+    plan: StoredPlan,
+    verify: Callable[[StoredPlan, Lease], Verification],
+    conclude: Callable[[StoredPlan, Outcome], None],
+) -> State[None] | None:
+    """Take a plan that was shown to its end, or suspend; None where it is void and another is to be made."""
+    engine = run.here.engine
+    outcome = engine.outcome_of(plan)
+    if outcome is None and plan.state in _TURNED_DOWN:
+        # It was decided before this process: what the comments say by now does not matter any more.
+        return _turned_down(run, plan, ExecutionState(plan.state), plan.reason)
+    if outcome is None and run.execution.state is not ExecutionState.SETTLING:
+        decision = _ask(run, plan)
+        match decision.verdict:
+            case Verdict.WAITING:
+                suspend(plan)
+                return None
+            case Verdict.VOID:
+                run.comment(place_of(plan), f"void-{plan.id}", report.decision_markdown(decision))
+                return None
+            case Verdict.REJECTED | Verdict.EXPIRED:
+                state = ExecutionState(decision.verdict.value)
+                return _turned_down(run, plan, state, decision.reason, report.decision_markdown(decision))
+            case Verdict.APPROVED:
+                pass
+    if outcome is None:
+        outcome = engine.apply(plan, verify=partial(verify, plan), step=_as_task)
+    return _finish(run, plan, outcome, conclude)
 
 
 def ended_state(state: ExecutionState, reason: str) -> State[None]:
@@ -336,13 +359,25 @@ def _finish(
     return ended_state(state, outcome.reason)
 
 
-def _turned_down(run: Run, plan: StoredPlan, decision: GateDecision) -> State[None]:
-    run.comment(place_of(plan), f"decision-{plan.id}", report.decision_markdown(decision))
+def _turned_down(
+    run: Run, plan: StoredPlan, state: ExecutionState, reason: str, markdown: str = ""
+) -> State[None]:
+    _say_turned_down(run, plan, markdown or f"The plan is **{state.value}**: {report.words(reason)}.")
+    run.end(state, reason)
+    return ended_state(state, reason)
+
+
+def _say_turned_down(run: Run, plan: StoredPlan, markdown: str) -> None:
+    run.comment(place_of(plan), f"decision-{plan.id}", markdown)
     if not plan.has_incident:
         run.close_issue(place_of(plan))
-    state = ExecutionState(decision.verdict.value)
-    run.end(state, decision.reason)
-    return ended_state(state, decision.reason)
+
+
+def _say_superseded(run: Run) -> None:
+    """Say so where people may still be about to approve: another procedure took the plan's place meanwhile."""
+    plan = run.here.engine.plans.latest(run.execution.id)
+    if plan is not None and plan.state is PlanState.SUPERSEDED and plan.comment_id is not None:
+        _say_turned_down(run, plan, f"The plan is **superseded**: {report.words(plan.reason)}.")
 
 
 def _nothing(run: Run, nothing: Nothing) -> State[None]:

@@ -5,7 +5,9 @@ from datetime import timedelta
 import pytest
 
 from runbook.engine.executions import ExecutionState
+from runbook.engine.plans import PlanState
 from runbook.engine.schema import PlanRow
+from runbook.requests import ClearCachesRequest, Mode
 from tests.flows.theatre import Theatre
 
 pytestmark = pytest.mark.xdist_group("theatre")
@@ -29,3 +31,31 @@ def test_a_plan_whose_issue_was_deleted_expires_all_the_same(theatre: Theatre) -
     assert execution.state is ExecutionState.EXPIRED
     assert "could not be written on its issue" in execution.reason
     assert theatre.effects_on(repository) == []
+
+
+def test_a_plan_that_was_rejected_stays_so_when_the_comment_is_gone_before_the_record(
+    theatre: Theatre,
+) -> None:
+    """The process died between the decision and its record; asked again, the gate would wait for ever."""
+    repository = theatre.own_repository()
+    run = theatre.triage(repository)
+    plan = theatre.asked(run.id)
+    theatre.here.engine.plans.end(plan.id, PlanState.REJECTED, reason="rejected by bob: not now")
+    theatre.comment(plan, "alice", f"/approve {plan.short_digest}")
+    theatre.prefect.resume(run.id)
+    assert theatre.until("the end", lambda: theatre.ended(run.id)).state == "Rejected"
+    assert theatre.execution(run.id).state is ExecutionState.REJECTED
+    assert theatre.effects_on(repository) == []
+
+
+def test_people_are_told_where_a_plan_was_superseded(theatre: Theatre) -> None:
+    repository = theatre.own_repository()
+    request = ClearCachesRequest(repository=repository, mode=Mode.APPLY, key_prefix="pip-")
+    first = theatre.start("clear-caches", request)
+    old = theatre.asked(first.id)
+    theatre.asked(theatre.start("clear-caches", request).id)
+    theatre.sweep()
+    assert theatre.until("the end", lambda: theatre.ended(first.id)).state == "Superseded"
+    issue = f"/repos/{repository}/issues/{old.issue_number}"
+    assert theatre.send("alice", "GET", issue)["state"] == "closed"
+    assert "superseded" in theatre.send("alice", "GET", f"{issue}/comments")[-1]["body"]

@@ -28,7 +28,7 @@ from runbook.installation import Installation
 from runbook.requests import Mode, ProcedureRequest, SweepRequest, TriageRequest
 from runbook.settings import Settings
 
-STORIES = 24
+STORIES = 32
 STEP_SECONDS = 60.0
 LOOK_SECONDS = 0.1
 RESUME_COUNTS = f"acme/app-{STORIES - 1}"
