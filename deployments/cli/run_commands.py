@@ -149,8 +149,9 @@ def _request(model: type[ProcedureRequest], fields: Mapping[str, object], apply:
         return model.model_validate({**fields, "mode": Mode.APPLY if apply else Mode.PLAN})
     except ValidationError as error:
         reasons = "; ".join(
-            f"{'.'.join(map(str, part['loc']))}: {part['msg']}" if part["loc"] else part["msg"]
+            ": ".join([".".join(map(str, part["loc"])), words] if part["loc"] else [words])
             for part in error.errors()
+            for words in (part["msg"].removeprefix("Value error, "),)
         )
         raise UsageError(f"That cannot be asked: {reasons}.", unchanged="Nothing was started.") from error
 
