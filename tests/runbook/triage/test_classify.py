@@ -157,7 +157,7 @@ def test_a_job_without_a_failure_is_passing_whatever_its_tests_are_called() -> N
 
 
 def test_what_a_script_would_say_is_not_what_it_said() -> None:
-    script = ["##[group]Run ./check.sh", 'echo "npm error code ERESOLVE"', "##[endgroup]"]
+    script = ["##[group]Run ./check.sh", 'echo "no space left on device"', "##[endgroup]"]
     assert (
         classified(job([*script, "##[error]Process completed with exit code 1."])).failure_class
         is Class.UNKNOWN
@@ -176,14 +176,14 @@ def test_the_first_cause_is_named_not_the_cascade_behind_it() -> None:
     assert found.first_cause.text == "src/a.c:3:5: error: expected ';'"
 
 
-def test_what_a_passing_tests_output_says_weighs_less_than_the_runners_verdict() -> None:
+def test_what_a_program_under_test_prints_weighs_less_than_its_runners_verdict() -> None:
     lines = (
-        "403 Forbidden",
+        "toomanyrequests: no",
         "You have exceeded a secondary rate limit",
-        "E   assert x",
-        "=== 1 failed in 1s ===",
+        "429 Too Many Requests",
+        "  1 failing",
     )
-    assert classified(job(step("pytest", *lines, code=1))).failure_class is Class.TEST_FAILURE
+    assert classified(job(step("./check.sh", *lines, code=1))).failure_class is Class.TEST_FAILURE
 
 
 def test_errors_of_a_step_that_went_well_do_not_explain_another_ones_failure() -> None:
@@ -283,8 +283,8 @@ def test_of_several_jobs_the_one_with_a_cause_decides_not_the_one_cancelled_with
 
 RESTORED = step(
     "actions/cache@v4",
-    "  key: pip-Linux-1",
-    "Cache hit for: pip-Linux-1",
+    "  key: pip-Linux-2",
+    "Cache hit for restore-key: pip-Linux-1",
     "/*stdin*\\ : Decoding error (36) : Corrupted block detected",
     "##[warning]Failed to restore: Tar failed with error: The process '/usr/bin/tar' failed with exit code 2",
 )
