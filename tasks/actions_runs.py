@@ -126,6 +126,9 @@ def read_surroundings(run: WorkflowRun) -> Surroundings:
 def watch_attempt(repository: str, run_id: int, *, attempt: int, lease: Lease) -> Verification:
     """Watch an attempt to its end (IR-16), keeping the lease.
 
+    GitHub starts an attempt after it has answered: until the policy's ``settle_seconds`` are over, one that is
+    not there yet is waited for.
+
     Args:
         repository: owner/name.
         run_id: The run.
@@ -139,12 +142,17 @@ def watch_attempt(repository: str, run_id: int, *, attempt: int, lease: Lease) -
     here = installation()
     timings = here.policy.timings
     deadline = here.clock.now() + timedelta(seconds=timings.watch_timeout_seconds)
+    there_by = here.clock.now() + timedelta(seconds=timings.settle_seconds)
     progress = Progress(f"Attempt {attempt} of run {run_id}", total=100)
     while True:
         try:
             run = here.github.get_run_attempt(repository, run_id, attempt=attempt)
         except NotFound:
-            return Verification(passed=False, reason=f"attempt {attempt} of run {run_id} was deleted")
+            if here.clock.now() >= there_by:
+                return Verification(passed=False, reason=f"there is no attempt {attempt} of run {run_id}")
+            here.engine.keep(lease)
+            here.clock.sleep(timings.watch_poll_seconds)
+            continue
         jobs = here.github.list_jobs(repository, run_id, attempt=attempt)
         ended = sum(job.status == "completed" for job in jobs)
         progress.show(100 * ended / max(1, len(jobs)), f"{run.status}, {ended} of {len(jobs)} jobs ended")
