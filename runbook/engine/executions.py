@@ -210,24 +210,29 @@ class Executions:
     def claim_attempt(self, execution_id: str, *, repository: str, run_id: int, run_attempt: int) -> bool:
         """Claim a failed attempt for this execution (R10).
 
+        One whose holder ended before it gave it an incident (its run was cancelled, say) can be claimed anew:
+        else nobody could ever triage it.
+
         Returns:
             Whether it is ours; False where another execution claimed it first.
         """
         with self._ledger.write() as session:
             row = session.get(AttemptRow, (repository, run_id, run_attempt))
+            if row is not None and not _abandoned(session, row):
+                return row.execution_id == execution_id
             if row is None:
-                row = AttemptRow(
-                    repository=repository, run_id=run_id, run_attempt=run_attempt, execution_id=execution_id
-                )
+                row = AttemptRow(repository=repository, run_id=run_id, run_attempt=run_attempt)
                 session.add(row)
-                self._audit(
-                    session,
-                    PRODUCT,
-                    "attempt.claimed",
-                    execution_id,
-                    {"repository": repository, "run_id": run_id, "run_attempt": run_attempt},
-                )
-            return row.execution_id == execution_id
+            row.execution_id = execution_id
+            row.incident_id = session.get_one(ExecutionRow, execution_id).incident_id
+            self._audit(
+                session,
+                PRODUCT,
+                "attempt.claimed",
+                execution_id,
+                {"repository": repository, "run_id": run_id, "run_attempt": run_attempt},
+            )
+            return True
 
     def beat(self, execution_id: str) -> None:
         """Note that the execution is alive."""
@@ -293,6 +298,12 @@ class Executions:
             subject=f"execution:{subject}",
             body=body,
         )
+
+
+def _abandoned(session: Session, row: AttemptRow) -> bool:
+    holder = session.get_one(ExecutionRow, row.execution_id)
+    stands = {*OPEN_STATES, ExecutionState.DONE}
+    return row.incident_id is None and ExecutionState(holder.state) not in stands
 
 
 def end_execution(

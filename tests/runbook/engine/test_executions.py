@@ -209,6 +209,30 @@ def test_an_attempt_is_claimed_by_one_execution_for_good(executions: Executions)
     assert not claim(executions, "e2")
 
 
+@pytest.mark.parametrize("state", [ExecutionState.CANCELLED, ExecutionState.NEEDS_PERSON])
+def test_an_attempt_whose_holder_ended_before_it_had_an_incident_can_be_claimed_anew(
+    executions: Executions, incidents: Incidents, state: ExecutionState
+) -> None:
+    for execution_id in ("e1", "e2", "e3"):
+        begin(executions, execution_id)
+    claim(executions, "e1")
+    executions.end("e1", state, reason="its run was cancelled")
+    assert claim(executions, "e2")
+    open_incident(incidents, "e2")
+    executions.end("e2", state, reason="its run was cancelled")
+    assert not claim(executions, "e3")
+
+
+def test_a_later_attempt_belongs_to_the_incident_that_its_execution_has(
+    executions: Executions, incidents: Incidents
+) -> None:
+    begin(executions, "e1")
+    claim(executions, "e1")
+    incident = open_incident(incidents, "e1")
+    claim(executions, "e1", attempt=2)
+    assert incidents.of_attempt(repository=REPOSITORY, run_id=7, run_attempt=2) == incident
+
+
 def test_attempts_of_one_run_and_runs_of_other_repositories_are_claimed_apart(executions: Executions) -> None:
     begin(executions, "e1")
     begin(executions, "e2")
