@@ -4,6 +4,8 @@ Every text says what failed and on what; ``next_step`` says what a person can do
 not touched. A vendor's error is wrapped once, at the client, and chained as the cause.
 """
 
+from runbook.scrub import scrub
+
 
 class RunbookError(Exception):
     """Base of all expected failures.
@@ -17,9 +19,10 @@ class RunbookError(Exception):
     exit_code = 1
 
     def __init__(self, message: str, *, next_step: str = "", unchanged: str = "") -> None:
-        super().__init__(message)
-        self.message = message
-        self.next_step = next_step
+        # Prefect keeps and shows the text of whatever ends a run, without asking us (R8).
+        self.message = scrub(message)
+        super().__init__(self.message)
+        self.next_step = scrub(next_step)
         self.unchanged = unchanged
 
     def __str__(self) -> str:

@@ -129,7 +129,7 @@ _BREAK = "\u200b"
 _MARKDOWN = re.compile(r"[\\`*_\[\]<>|~$&]")
 _BLOCK_START = re.compile(r"(?m)^([-+=/!.?])")
 _ORDERED_LIST = re.compile(r"(?m)^(\d{1,9})([.)])")
-_REFERENCES = re.compile(r"(?i)[@#]|\bwww(?=\.)|\bGH(?=-\d)|(?<=:)//")
+_REFERENCES = re.compile(r"(?i)[@#]|www(?=\.)|\bGH(?=-\d)|(?<=:)//")
 _COMMAND_LINE = re.compile(r"(?m)^(\s*)(/[A-Za-z][\w-]*)(?=\s|$)")
 
 
@@ -206,10 +206,11 @@ def _scrub_record(record: logging.LogRecord) -> None:
     except (TypeError, ValueError, KeyError) as error:
         # A caller's format string that does not fit its arguments must neither leak them nor end the run.
         message = f"{record.msg} (arguments left out: {type(error).__name__})"
-    record.msg = scrub(message)
+    # Logs are read on terminals, and what a job or a cache is called is somebody else's choice.
+    record.msg = scrub(neutralise_terminal(message))
     record.args = ()
     if record.exc_info and record.exc_info[0] is not None:
-        record.exc_text = scrub(_FORMATTER.formatException(record.exc_info))
+        record.exc_text = scrub(neutralise_terminal(_FORMATTER.formatException(record.exc_info)))
     # Handlers print exc_text where there is no exc_info; with it, some would format the exception anew.
     record.exc_info = None
     if record.stack_info:
@@ -217,7 +218,9 @@ def _scrub_record(record: logging.LogRecord) -> None:
 
 
 def install_log_scrubber() -> None:
-    """Scrub every log record of this process, whichever logger makes it; installing twice changes nothing.
+    """Scrub every log record of this process, whichever logger makes it, and take control codes out of it.
+
+    Installing twice changes nothing.
 
     A filter on a logger or handler would miss the loggers of libraries that bring handlers of their own, so
     records are scrubbed where they are made.

@@ -4,7 +4,7 @@ from uuid import UUID
 
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 
-from runbook.scrub import scrub
+from runbook.report import words
 
 
 class Progress:
@@ -16,7 +16,7 @@ class Progress:
     """
 
     def __init__(self, description: str, *, total: float) -> None:
-        self._description = scrub(description)
+        self._description = words(description)  # the Prefect UI shows it as Markdown
         self._total = max(1.0, total)
         self._artifact: UUID | None = None
         self._shown = -1.0
@@ -27,7 +27,7 @@ class Progress:
         if percent - self._shown < 1.0 and percent < 100.0:
             return
         self._shown = percent
-        text = f"{self._description}{': ' if detail else ''}{scrub(detail)}"
+        text = f"{self._description}{': ' if detail else ''}{words(detail)}"
         if self._artifact is None:
             created = create_progress_artifact(progress=percent, description=text)
             assert isinstance(created, UUID)  # noqa: S101 - only an async caller gets a coroutine

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from runbook import scrub as scrub_module
+from runbook.errors import Denied
 from runbook.scrub import (
     install_log_scrubber,
     markdown_code_block,
@@ -262,3 +263,26 @@ def test_log_records_carry_no_secret_in_message_arguments_or_exception(
     assert all(canary not in str(vars(record)) for record in caplog.records)
     assert "ValueError: bad value ***" in caplog.text
     assert "sent {'Authorization': '***'}" in caplog.text
+
+
+@pytest.mark.usefixtures("_scrubbed_logs")
+def test_log_records_carry_nothing_that_a_terminal_would_act_upon(caplog: pytest.LogCaptureFixture) -> None:
+    log = logging.getLogger("some.library")
+    try:
+        raise ValueError("job \x1b]0;title\x07 and \u202eback")
+    except ValueError:
+        log.exception("reading %s", "cache \x1b[2Jname")
+    assert not re.search("[\x07\x1b\u202e]", caplog.text)
+    assert "reading cache name" in caplog.text
+
+
+def test_an_error_of_ours_carries_no_secret_wherever_its_text_ends() -> None:
+    register_secret("canary-0123456789")
+    error = Denied("refused canary-0123456789", next_step="do not send canary-0123456789")
+    assert "canary" not in f"{error} {error!r} {error.args} {vars(error)}"
+
+
+@pytest.mark.parametrize("text", ["_www.evil.test", "*www.evil.test", "~www.evil.test", "(www.evil.test"])
+def test_no_address_is_linked_after_what_github_takes_for_a_delimiter(text: str) -> None:
+    """GFM looks at the character before www, backslash or not ("Autolinks (extension)")."""
+    assert "www." not in neutralise_markdown(text)
