@@ -79,7 +79,7 @@ class RegistryClient:
                 return RegistryState.LOGIN_REFUSED, f"{host} refuses the login of {self._login}", None
             if issued.status_code != 200:
                 return _judged(issued, host, name, tag)
-            bearer = str(issued.json().get("token") or "")
+            bearer = _bearer(issued.json())
             register_secret(bearer)
             manifest = session.head(
                 f"{self._url}/v2/{name}/manifests/{tag}",
@@ -88,6 +88,12 @@ class RegistryClient:
                 allow_redirects=False,
             )
         return _judged(manifest, host, name, tag)
+
+
+def _bearer(answer: object) -> str:
+    if not isinstance(answer, dict):
+        raise ValueError("the answer is no object")
+    return str(answer.get("token") or "")
 
 
 def _judged(

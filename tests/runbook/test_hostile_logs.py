@@ -1,11 +1,16 @@
 """Whoever opens a pull request writes its log: what a hostile one may cost."""
 
 import time
+import zipfile
 from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
 
 from runbook.triage.catalogue import builtin_catalogue
 from runbook.triage.classes import FailureClass
 from runbook.triage.classify import classify_scans
+from runbook.triage.logs import open_logs
 from runbook.triage.scan import MAX_HITS, scan_chunks
 
 STAMP = "2026-01-01T00:00:00.0000000Z "
@@ -34,3 +39,12 @@ def test_a_log_of_endless_failures_is_classified_in_time_linear_in_its_hits() ->
     answer = classify_scans([found])
     assert time.process_time() - begun < 5.0
     assert answer.failure_class is not FailureClass.PASSING
+
+
+@pytest.mark.parametrize("name", ["\u00b2_job.txt", "1" * 5_000 + "_job.txt"])
+def test_a_zip_may_name_its_members_as_it_likes(name: str, tmp_path: Path) -> None:
+    """Some digits are no number to int, and it refuses the longest ones."""
+    with zipfile.ZipFile(tmp_path / "logs.zip", "w") as archive:
+        archive.writestr(name, "a line\n")
+        archive.writestr("2_b.txt", "a line\n")
+    assert len(open_logs(str(tmp_path / "logs.zip"))) == 2

@@ -29,6 +29,7 @@ def client(url: str, token: str = CANARY, *, read_seconds: float = 10) -> Regist
         (LOOK["/token"], Said(403), RegistryState.ACCESS_DENIED, "may not be read"),
         (LOOK["/token"], Said(429, None, {"Retry-After": "30"}), RegistryState.RATE_LIMITED, "too many"),
         (LOOK["/token"], Said(503), RegistryState.UNREACHABLE, "answered 503"),
+        (Said(200, ["no object"]), None, RegistryState.UNREACHABLE, "ValueError"),
         (LOOK["/token"], Said(drop="reset"), RegistryState.UNREACHABLE, "ConnectionError"),
         (Said(401), None, RegistryState.LOGIN_REFUSED, "refuses the login of runbook-bot"),
         (Said(429), None, RegistryState.RATE_LIMITED, "too many"),
