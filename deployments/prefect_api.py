@@ -127,6 +127,19 @@ class PrefectApi:
         pool = {"name": WORK_POOL, "type": "process", "base_job_template": _JOB_TEMPLATE}
         self._request("POST", "/work_pools/", json=pool, accept=(201, 409))
 
+    def pool_chooses_everything(self) -> bool:
+        """Whether the work pool still offers deployments no say in how a run starts (rule 13).
+
+        Raises:
+            Permanent: There is no such pool.
+        """
+        template: dict[str, Any] = self._request("GET", f"/work_pools/{WORK_POOL}")["base_job_template"]
+        configuration, offered = (_JOB_TEMPLATE[part] for part in ("job_configuration", "variables"))
+        return bool(
+            template.get("job_configuration") == configuration
+            and template.get("variables", {}).get("properties") == offered["properties"]
+        )
+
     def online_workers(self) -> set[str]:
         """Return the names of the work pool's workers that were heard of lately."""
         workers: list[dict[str, Any]] = self._request(

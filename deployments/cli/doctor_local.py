@@ -154,9 +154,15 @@ def _server(prefect: PrefectLook) -> Finding:
 
 
 def _work_pool(prefect: PrefectLook) -> Finding:
-    if prefect.has(f"/work_pools/{WORK_POOL}"):
-        return good("work pool", WORK_POOL)
-    return failed("work pool", f"there is no pool {WORK_POOL}", fix=_START)
+    if not prefect.has(f"/work_pools/{WORK_POOL}"):
+        return failed("work pool", f"there is no pool {WORK_POOL}", fix=_START)
+    if not prefect.pool_chooses_everything():
+        return warning(
+            "work pool",
+            f"{WORK_POOL} lets a deployment choose its runs' command or environment",
+            fix=f"delete it (prefect work-pool delete {WORK_POOL}) and start again: `runbook up` makes a strict one.",
+        )
+    return good("work pool", WORK_POOL)
 
 
 def _deployments(prefect: PrefectLook) -> Finding:
@@ -181,5 +187,12 @@ def _flow_name(entrypoint: str) -> str:
 def _worker(prefect: PrefectLook) -> Finding:
     online = prefect.online_workers()
     if online:
-        return good("worker", f"online: {', '.join(sorted(online))}")
+        # All that there are yet: pull steps run in the flow run's process, which holds our credentials (R13).
+        return warning(
+            "worker",
+            f"online: {', '.join(sorted(online))}; a stock worker runs whatever a deployment carries, "
+            "so that whoever can write to the Prefect API has this installation's credentials",
+            fix="let only those reach the Prefect API who may have them; "
+            "on a machine with other users, set PREFECT_SERVER_API_AUTH_STRING.",
+        )
     return failed("worker", "none is online: runs stay scheduled", fix=_START)

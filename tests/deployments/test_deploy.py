@@ -16,9 +16,12 @@ from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
 from deployments.children import Child, ChildDied
+from deployments.cli.doctor_findings import Health
+from deployments.cli.doctor_local import check_prefect
 from deployments.supervisor import PREFECT_FILE, Supervisor
 from runbook.requests import ClearCachesRequest, SweepRequest
 from runbook.scrub import register_secret
+from runbook.settings import Settings
 from tests.deployments.processes import await_true, processes_of
 
 ROOT = Path(__file__).parents[2]
@@ -127,6 +130,13 @@ def told_by(worker: Child, name: str) -> dict[str, str]:
     line = worker.await_line(lambda text: f"probe {name} " in text, deadline_seconds=60)
     environment: dict[str, str] = json.loads(line.partition(f"probe {name} ")[2])
     return environment
+
+
+def test_doctor_finds_a_strict_pool_and_warns_of_a_stock_worker(up: Supervisor, worker: Child) -> None:
+    """Such a worker runs the pull steps of whoever can write to the API (rule 13)."""
+    environment = {"PREFECT_API_URL": up.api_url, "PREFECT_API_AUTH_STRING": PASSWORD}
+    found = {one.check: one.health for one in check_prefect(Settings.from_environment(environment))}
+    assert (found["work pool"], found["worker"]) == (Health.GOOD, Health.WARNING)
 
 
 def test_everything_in_the_file_is_deployed_from_modules_without_pull_steps(server: Server) -> None:

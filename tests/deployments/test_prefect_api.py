@@ -92,3 +92,25 @@ def test_off_loopback_a_server_must_ask_for_a_password(
                 api.require_protection()
         else:
             api.require_protection()
+
+
+@pytest.mark.parametrize(
+    ("configuration", "offered", "strict"),
+    [
+        ({"command": "python -m prefect.engine", "stream_output": True}, {}, True),
+        ({"command": "{{ command }}", "stream_output": True}, {"command": {}}, False),
+        ({"command": "sh -c id", "stream_output": True}, {}, False),
+        ({"command": "python -m prefect.engine", "stream_output": True, "env": {"X": "1"}}, {}, False),
+        ({"command": "python -m prefect.engine", "stream_output": True}, {"env": {}}, False),
+    ],
+)
+def test_a_pool_that_was_loosened_is_noticed(
+    configuration: dict[str, object], offered: dict[str, object], strict: bool
+) -> None:
+    """Whoever can write to the API can change the pool too."""
+    template = {"job_configuration": configuration, "variables": {"type": "object", "properties": offered}}
+    with (
+        answering((200, json.dumps({"base_job_template": template}))) as url,
+        PrefectApi(url) as api,
+    ):
+        assert api.pool_chooses_everything() is strict
