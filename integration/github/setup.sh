@@ -21,7 +21,7 @@ fetch_openapi() {
   need npm "GitHub's OpenAPI description"
   say "fetching @octokit/openapi $openapi_version"
   rm -rf "$target.part"; mkdir -p "$target.part"
-  npm install --prefix "$target.part" --no-save --no-audit --no-fund --loglevel=error \
+  npm install --prefix "$target.part" --ignore-scripts --no-save --no-audit --no-fund --loglevel=error \
     "@octokit/openapi@$openapi_version" >&2
   rm -rf "$target"; mkdir -p "$target"
   # One file of the package's many is read; the rest (other servers' versions) is not kept.
