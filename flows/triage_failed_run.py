@@ -24,8 +24,9 @@ from runbook.engine.plan import Plan, PlanView
 from runbook.engine.plans import StoredPlan
 from runbook.failed_run import GREEN, incident_fingerprint, severity_facts
 from runbook.models import WorkflowRun
-from runbook.policy import Remedy, WorkflowKind
+from runbook.policy import Remedy, Severity, WorkflowKind
 from runbook.requests import TriageRequest
+from runbook.triage.classes import FailureClass
 from tasks.actions_caches import list_caches
 from tasks.actions_runs import (
     Surroundings,
@@ -86,6 +87,7 @@ def assess(run: Run, failed: WorkflowRun) -> Assessment:
     )
     fingerprint = incident_fingerprint(failed, reading.classification)
     builds = workflow.kind in {WorkflowKind.BUILD, WorkflowKind.DEPLOY}
+    limited = reading.classification.failure_class is FailureClass.RATE_LIMIT
     return Assessment(
         run=failed,
         jobs=jobs,
@@ -96,10 +98,11 @@ def assess(run: Run, failed: WorkflowRun) -> Assessment:
             _checklist_facts(run, failed, around, fingerprint),
             triage=policy.triage,
         ),
-        rate_limits=read_rate_limits() if builds else (),
+        rate_limits=read_rate_limits() if builds or limited else (),
         registry=probe_registry(repository.name) if builds else None,
         notes=(*reading.notes, *around.notes),
         assessed_at=run.here.clock.now(),
+        wanted_within_minutes=policy.triage.assessment_minutes,
     )
 
 
@@ -109,17 +112,24 @@ def _claim(run: Run, failed: WorkflowRun) -> State[None] | None:
         reason = f"run {failed.id}, attempt {failed.run_attempt}, is {failed.conclusion or failed.status}: not failed"
         run.end(ExecutionState.DONE, reason)
         return Completed(message=reason, name="NotFailed")
-    ours = run.here.engine.executions.claim_attempt(
+    if _claimed(run, failed):
+        return None
+    reason = _elsewhere(failed)
+    run.end(ExecutionState.ALREADY_CLAIMED, reason)
+    return ended_state(ExecutionState.ALREADY_CLAIMED, reason)
+
+
+def _claimed(run: Run, failed: WorkflowRun) -> bool:
+    return run.here.engine.executions.claim_attempt(
         run.execution.id,
         repository=run.repository.name,
         run_id=failed.id,
         run_attempt=failed.run_attempt,
     )
-    if ours:
-        return None
-    reason = f"attempt {failed.run_attempt} of run {failed.id} is being triaged already"
-    run.end(ExecutionState.ALREADY_CLAIMED, reason)
-    return ended_state(ExecutionState.ALREADY_CLAIMED, reason)
+
+
+def _elsewhere(failed: WorkflowRun) -> str:
+    return f"attempt {failed.run_attempt} of run {failed.id} is being triaged already"
 
 
 def _checklist_facts(run: Run, failed: WorkflowRun, around: Surroundings, fingerprint: str) -> ChecklistFacts:
@@ -143,14 +153,23 @@ def _checklist_facts(run: Run, failed: WorkflowRun, around: Surroundings, finger
 
 
 def _propose(run: Run, request: TriageRequest) -> Proposal | Nothing:
-    failed = read_run(run.repository.name, request.run_id, attempt=request.run_attempt)
-    if failed.conclusion == "success":
-        return _green_meanwhile(run, failed)
+    newest = read_run(run.repository.name, request.run_id, attempt=None)
+    failed = newest
+    if request.run_attempt is not None:
+        failed = read_run(run.repository.name, request.run_id, attempt=request.run_attempt)
+    if failed.status != "completed" or failed.conclusion in GREEN:
+        return _overtaken(run, failed)
+    if run.applying and not _claimed(
+        run, failed
+    ):  # somebody else's re-run failed too, and has its own triage
+        return Nothing(name="AlreadyClaimed", reason=_elsewhere(failed))
     assessment = assess(run, failed)
     create_markdown_artifact(
         report.incident_markdown(assessment, on_call=None), key="assessment", description="What triage found"
     )
     place = _open_incident(run, assessment) if run.applying else None
+    if newest.run_attempt > failed.run_attempt:
+        return _overtaken(run, newest)
     facts = _remedy_facts(run, assessment)
     proposed = run.here.policy.remedy(assessment.classification.failure_class).propose
     decision = decide_remedy(facts, proposed=proposed, caps=run.here.policy.caps)
@@ -167,12 +186,32 @@ def _propose(run: Run, request: TriageRequest) -> Proposal | Nothing:
     )
 
 
-def _green_meanwhile(run: Run, failed: WorkflowRun) -> Nothing:
-    reason = f"run {failed.id} is green at attempt {failed.run_attempt} without our doing"
-    incident_id = run.execution.incident_id if run.applying else None
-    if incident_id is not None:
-        _close_incident(run, run.here.engine.incidents.get(incident_id), reason)
-    return Nothing(name="Resolved", reason=reason)
+def _overtaken(run: Run, newest: WorkflowRun) -> Nothing:
+    """Propose nothing for a run that somebody else re-ran; one that is green by now has resolved its incident."""
+    incident = _incident(run)
+    if newest.conclusion in GREEN:
+        reason = f"run {newest.id} is green at attempt {newest.run_attempt} without our doing"
+        if incident is not None:
+            _close_incident(run, incident, reason)
+        return Nothing(name="Resolved", reason=reason)
+    reason = (
+        f"attempt {newest.run_attempt}, the newest of run {newest.id}, is {newest.conclusion or newest.status}; "
+        "a failure of it is triaged on its own"
+    )
+    if incident is not None:
+        run.comment(_place(incident), "overtaken", f"No remedy is proposed: {report.words(reason)}.")
+    return Nothing(name="Overtaken", reason=reason)
+
+
+def _incident(run: Run) -> Incident | None:
+    """Return the incident by now: it may have been opened since this process entered the procedure."""
+    if not run.applying:
+        return None
+    engine = run.here.engine
+    execution = engine.executions.get(run.execution.id)
+    if execution is None or execution.incident_id is None:
+        return None
+    return engine.incidents.get(execution.incident_id)
 
 
 def _remedy_facts(run: Run, assessment: Assessment) -> RemedyFacts:
@@ -243,23 +282,30 @@ def _open_incident(run: Run, assessment: Assessment) -> IssuePlace:
     )
     body = report.incident_markdown(assessment, on_call=run.here.policy.on_call)
     if incident.issue_number is None:
-        labels = (repository.labels.incident, repository.labels.for_severity(assessment.level))
-        entry = run.write(
-            "incident-issue",
-            OpenIssue(
-                repository=repository.incidents_repository,
-                key=f"incident-{incident.id}",
-                title=incident.title,
-                body=body,
-                labels=labels,
-            ),
-        )
-        result = entry.result or {}
-        incident = incidents.issue_opened(incident.id, number=int(result["number"]), url=str(result["url"]))
-        return _place(incident)
+        incident = _open_issue(run, incident, body)
     place = _place(incident)
-    run.comment(place, "assessment", body)
+    if (incident.detail["run_id"], incident.detail["run_attempt"]) != (failed.id, failed.run_attempt):
+        run.comment(place, f"assessment-{failed.id}-{failed.run_attempt}", body)
     return place
+
+
+def _open_issue(run: Run, incident: Incident, body: str) -> Incident:
+    """Open an incident's issue; once, also where several executions join the incident in the same moment."""
+    labels = run.repository.labels
+    # With its time, for a ledger that was lost starts counting anew, and old issues stay.
+    key = f"incident-{incident.id}-{incident.opened_at:%Y%m%dT%H%M%S}"
+    issue = OpenIssue(
+        repository=incident.issues_repository,
+        key=key,
+        title=incident.title,
+        body=body,
+        labels=(labels.incident, labels.for_severity(Severity(incident.severity))),
+    )
+    entry = run.write("issue", issue, within=key)
+    result = entry.result or {}
+    return run.here.engine.incidents.issue_opened(
+        incident.id, number=int(result["number"]), url=str(result["url"])
+    )
 
 
 def _verify(plan: StoredPlan, lease: Lease) -> Verification:
@@ -271,9 +317,9 @@ def _verify(plan: StoredPlan, lease: Lease) -> Verification:
 
 
 def _conclude(run: Run, plan: StoredPlan, outcome: Outcome) -> None:
-    if run.execution.incident_id is None or outcome.ended is not Ended.DONE:
-        return
-    _close_incident(run, run.here.engine.incidents.get(run.execution.incident_id), outcome.reason)
+    incident = _incident(run)
+    if incident is not None and outcome.ended is Ended.DONE:
+        _close_incident(run, incident, outcome.reason)
 
 
 def _close_incident(run: Run, incident: Incident, resolution: str) -> None:

@@ -24,6 +24,7 @@ class Assessment(Frozen):
         registry: The registry's state (IR-18); None where it was not asked.
         notes: What could not be read, and why.
         assessed_at: When this was written (IR-04).
+        wanted_within_minutes: How soon after the failure the policy wants it; None where it was not asked.
     """
 
     run: WorkflowRun
@@ -36,6 +37,7 @@ class Assessment(Frozen):
     registry: RegistryProbe | None = None
     notes: tuple[str, ...] = ()
     assessed_at: datetime
+    wanted_within_minutes: float | None = None
 
     @property
     def failed_jobs(self) -> tuple[Job, ...]:

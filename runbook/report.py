@@ -85,21 +85,20 @@ def incident_markdown(assessment: Assessment, *, on_call: str | None) -> str:
     found = assessment.classification
     run = assessment.run
     cause = found.first_cause
-    within = assessment.seconds_to_assessment / 60
     parts = [
         f"{on_call}: please look." if on_call else "",
-        f"**{assessment.level}**: {words(assessment.severity.explanation)}",
+        _severity(assessment),
         f"**{words(found.failure_class.replace('_', ' '))}** (confidence {found.confidence:.0%}): "
         f"{words(found.summary)}",
         f"First cause, {words(cause.file)} line {cause.line}:\n\n{markdown_code_block(scrub(cause.text))}"
         if cause
         else "",
         _evidence(assessment),
-        _run_facts(run, assessment.failed_jobs),
+        _run_facts(run, assessment.jobs, assessment.failed_jobs),
         "**Triage checklist**\n\n" + _checklist(assessment),
         _recent(assessment.recent_runs),
         _surroundings(assessment),
-        f"Assessed {within:.1f} minutes after the failure.",
+        _timeliness(assessment),
     ]
     return "\n\n".join(part for part in parts if part)
 
@@ -179,15 +178,28 @@ def _evidence(assessment: Assessment) -> str:
     return f"<details><summary>Evidence</summary>\n\n{markdown_code_block(scrub(text))}\n</details>"
 
 
-def _run_facts(run: WorkflowRun, failed: tuple[Job, ...]) -> str:
-    jobs = "; ".join(f"{words(job.name)} ({_failed_steps(job)})" for job in failed)
+def _severity(assessment: Assessment) -> str:
+    decided = assessment.severity
+    reason = words(decided.explanation.removeprefix(f"{assessment.level}: "))
+    also = ", ".join(rule.replace("_", " ") for rule in decided.also)
+    return f"**{assessment.level}**: {reason}{f' Also: {also}.' if also else ''}"
+
+
+def _timeliness(assessment: Assessment) -> str:
+    wanted = assessment.wanted_within_minutes
+    limit = "" if wanted is None else f" The policy wants it within {wanted:g}."
+    return f"Assessed {assessment.seconds_to_assessment / 60:.1f} minutes after the failure.{limit}"
+
+
+def _run_facts(run: WorkflowRun, jobs: tuple[Job, ...], failed: tuple[Job, ...]) -> str:
+    steps = "; ".join(f"{words(job.name)} ({_failed_steps(job)})" for job in failed)
     return "\n".join(
         [
-            f"- Run: [{words(run.workflow_file)} #{run.id}]({run.html_url}), attempt {run.run_attempt}, "
+            f"- Run: [{words(run.workflow_file)} run {run.id}]({run.html_url}), attempt {run.run_attempt}, "
             f"{words(run.conclusion or run.status)}, by {words(run.event)}",
             f"- Commit: {run.head_sha} on {words(run.head_branch or 'no branch')}, "
             f"started by {words(run.triggering_actor)}",
-            f"- Failed jobs (steps): {jobs or 'none'}",
+            f"- Failed jobs (steps), {len(failed)} of {len(jobs)}: {steps or 'none'}",
         ]
     )
 
@@ -232,7 +244,9 @@ def _recent(runs: tuple[WorkflowRun, ...]) -> str:
 
 
 def _surroundings(assessment: Assessment) -> str:
-    lines = [
+    reset_at = assessment.classification.rate_limit_reset_at
+    lines = [f"- The limit that it ran into ends at {_time(reset_at)}"] if reset_at else []
+    lines += [
         f"- GitHub {words(limit.resource)} budget: {limit.remaining} of {limit.limit} left, "
         f"resets at {_time(limit.reset_at)}"
         for limit in assessment.rate_limits

@@ -63,12 +63,26 @@ def build(data: Json, clock: Clock) -> tuple[State, LimitSettings]:
     for login, user in (data.get("users") or {}).items():
         _add_user(state, login, user or {})
     for full_name, content in (data.get("repositories") or {}).items():
-        _Builder(state, full_name, content or {}).build()
+        add_repository(state, full_name, content or {})
     try:
         limits = LimitSettings(**(data.get("limits") or {}))
     except TypeError as error:
         raise ScenarioError(f"limits: {error}") from error
     return state, limits
+
+
+def add_repository(state: State, full_name: str, content: Mapping[str, Any]) -> None:
+    """Add one repository to a state, also of a stand-in that runs already.
+
+    Args:
+        state: What it is added to.
+        full_name: owner/name.
+        content: What a scenario says below that name.
+
+    Raises:
+        ScenarioError: A key is unknown or a value cannot be used.
+    """
+    _Builder(state, full_name, dict(content)).build()
 
 
 def _add_user(state: State, login: str, data: Json) -> None:
