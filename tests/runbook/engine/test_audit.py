@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, insert, select, update
 from sqlalchemy.orm import Session
 
 from runbook.engine import audit
@@ -120,6 +120,22 @@ def test_a_history_written_anew_is_found_by_its_witness_alone(ledger: Ledger) ->
             append(session, number, actor="mallory")
     assert verify(ledger).intact
     assert not verify(ledger, heads[-1].hash).intact
+
+
+def test_a_beginning_written_anew_under_the_old_end_is_found(ledger: Ledger) -> None:
+    """Every line then agrees with its own hash: only the seam tells."""
+    filled(ledger)
+    with ledger.write() as session:
+        kept = [
+            {column.name: getattr(row, column.name) for column in AuditRow.__table__.columns}
+            for row in session.scalars(select(AuditRow).where(AuditRow.seq > 3))
+        ]
+        session.execute(delete(AuditRow))
+        for number in range(1, 4):
+            append(session, number, actor="mallory")
+        session.execute(insert(AuditRow), kept)
+    verdict = verify(ledger)
+    assert (verdict.broken_at, verdict.reason) == (4, "line 4 does not follow from line 3")
 
 
 def test_a_line_put_in_without_its_chain_is_found(ledger: Ledger) -> None:
