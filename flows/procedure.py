@@ -110,9 +110,10 @@ class Run:
         """What the policy says about the request's repository."""
         return self.here.policy.repository(self.request.repository)
 
-    def write(self, name: str, effect: Effect) -> JournalEntry:
-        """Make a record write, once per name."""
-        return write_record(self.execution.id, name, what=scrub(effect.describe()), effect=effect)
+    def write(self, name: str, effect: Effect, *, within: str | None = None) -> JournalEntry:
+        """Make a record write, once per name within the execution, or within what others write to as well."""
+        what = scrub(effect.describe())
+        return write_record(self.execution.id, name, what=what, effect=effect, within=within)
 
     def comment(self, place: IssuePlace, name: str, body: str) -> JournalEntry:
         """Post a comment on the procedure's issue, once per name."""

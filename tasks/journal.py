@@ -20,7 +20,9 @@ def apply_effect(entry_id: int, *, what: str, lease: Lease) -> JournalEntry:
 
 
 @system_task("write record", run_name="{what}")
-def write_record(execution_id: str, name: str, *, what: str, effect: Effect) -> JournalEntry:
+def write_record(
+    execution_id: str, name: str, *, what: str, effect: Effect, within: str | None = None
+) -> JournalEntry:
     """Write to the product's own issue, once per name within an execution.
 
     Args:
@@ -28,5 +30,6 @@ def write_record(execution_id: str, name: str, *, what: str, effect: Effect) -> 
         name: Names the text within it.
         what: What is written, for the task run's name.
         effect: The write.
+        within: What the name is unique within instead, where several executions may write the same.
     """
-    return installation().engine.record(execution_id, name, effect)
+    return installation().engine.record(execution_id, name, effect, within=within)

@@ -109,18 +109,21 @@ class Engine:
         )
         self.gate = Gate(ledger, world=world, plans=self.plans)
 
-    def record(self, execution_id: str, name: str, effect: Effect) -> JournalEntry:
+    def record(
+        self, execution_id: str, name: str, effect: Effect, *, within: str | None = None
+    ) -> JournalEntry:
         """Make a record write: the product's own issue, comment or label; journaled, once per name.
 
         Args:
             execution_id: The execution that writes it.
             name: Names it within the execution; the same name is written once, whatever it says later.
             effect: The write.
+            within: What else the name is unique within: an incident that several executions may join at once.
 
         Raises:
             Transient, Permanent, Denied: It was not written; call again later.
         """
-        key = f"{execution_id}/{name}"
+        key = f"{within or execution_id}/{name}"
         with self.ledger.write() as session:
             entry_id = session.scalars(select(EffectRow.id).where(EffectRow.key == key)).first()
             if entry_id is None:

@@ -307,7 +307,9 @@ class Journal:
         with self._ledger.write() as session:
             row = session.get_one(EffectRow, entry.id)
             _require_open_plan(session, row, state)
-            if lease is not None:
+            if lease is None:
+                _require_unmoved(row, entry)
+            else:
                 self._leases.renew(session, lease)
                 row.lease_token = lease.tokens[entry.effect.target]
             row.state = state
@@ -379,6 +381,20 @@ def _look(probe: Callable[[], ProbeResult]) -> ProbeResult:
         return probe()
     except (Permanent, Denied) as error:
         return ProbeResult(found=Found.UNKNOWN, detail=str(error))
+
+
+def _require_unmoved(row: EffectRow, entry: JournalEntry) -> None:
+    """Refuse a claim of a record that another process claimed since it was read: no lease guards records.
+
+    Raises:
+        Transient: It did; what became of it is to be probed first.
+    """
+    if (row.state, row.sends) != (entry.state, entry.sends):
+        raise Transient(
+            f"“{entry.effect.describe()}” is being written by another process.",
+            unchanged="This process has sent nothing.",
+            next_step="try again in a moment: what the other one wrote is looked for first",
+        )
 
 
 def _require_open_plan(session: Session, row: EffectRow, state: EffectState) -> None:

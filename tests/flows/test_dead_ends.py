@@ -7,7 +7,7 @@ import pytest
 from runbook.engine.executions import ExecutionState
 from runbook.engine.plans import PlanState
 from runbook.engine.schema import PlanRow
-from runbook.requests import ClearCachesRequest, Mode
+from runbook.requests import ClearCachesRequest, Mode, TriageRequest
 from tests.flows.theatre import Theatre
 
 pytestmark = pytest.mark.xdist_group("theatre")
@@ -59,3 +59,33 @@ def test_people_are_told_where_a_plan_was_superseded(theatre: Theatre) -> None:
     issue = f"/repos/{repository}/issues/{old.issue_number}"
     assert theatre.send("alice", "GET", issue)["state"] == "closed"
     assert "superseded" in theatre.send("alice", "GET", f"{issue}/comments")[-1]["body"]
+
+
+@pytest.mark.parametrize(
+    ("mended", "name", "issue_state"), [(True, "Resolved", "closed"), (False, "Overtaken", "open")]
+)
+def test_an_attempt_that_somebody_re_ran_meanwhile_is_planned_for_once_and_not_again(
+    theatre: Theatre, mended: bool, name: str, issue_state: str
+) -> None:
+    """Asked for by its number, as webhooks do: the old attempt stays red, and its remedy void, for ever."""
+    repository = theatre.own_repository()
+    github_run = next(iter(theatre.state_of(repository).runs.values()))
+    request = TriageRequest(repository=repository, run_id=github_run.id, run_attempt=1, mode=Mode.APPLY)
+    run = theatre.start("triage-failed-run", request)
+    plan = theatre.asked(run.id)
+    if mended:
+        caches = f"/repos/{repository}/actions/caches?key=pip-Linux-0badcafe&ref=refs/heads/main"
+        theatre.send("alice", "DELETE", caches)
+    theatre.send("alice", "POST", f"/repos/{repository}/actions/runs/{github_run.id}/rerun-failed-jobs")
+    theatre.until(
+        "somebody else's re-run",
+        lambda: github_run.latest.status(theatre.box.clock.now()) == "completed" or None,
+    )
+    theatre.comment(plan, "alice", f"/approve {plan.short_digest}")
+    theatre.prefect.resume(run.id)
+
+    assert theatre.until("the end", lambda: theatre.ended(run.id)).state == name
+    assert theatre.here.engine.plans.latest(run.id).id == plan.id
+    issue = f"/repos/{repository}/issues/{plan.issue_number}"
+    assert theatre.send("alice", "GET", issue)["state"] == issue_state
+    assert theatre.effects_on(repository) == []

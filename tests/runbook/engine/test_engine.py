@@ -336,6 +336,31 @@ def test_a_record_is_written_once_per_name_whatever_it_says_later(room: Room) ->
     assert room.lamps.sent == ["on hall"] * 3
 
 
+def test_a_record_of_what_several_executions_join_is_written_once_for_all(room: Room) -> None:
+    room.begin("e1")
+    room.begin("e2")
+    first = room.engine.record("e1", "issue", RingBell(name="hall"), within="incident:1")
+    assert room.engine.record("e2", "issue", RingBell(name="stairs"), within="incident:1") == first
+    assert room.lamps.sent == ["on hall"]
+
+
+def test_two_processes_that_write_one_record_at_once_send_it_once(
+    room: Room, new_room: Callable[[Lamps], Room]
+) -> None:
+    room.begin("e1")
+    other = new_room(room.lamps)
+
+    def overtaken(name: str) -> None:
+        if name == "claim.before" and not room.lamps.sent:
+            other.engine.record("e1", "opened", RingBell(name="hall"))
+
+    room.engine.journal._boundary = overtaken
+    with pytest.raises(Transient, match="another process"):
+        room.engine.record("e1", "opened", RingBell(name="hall"))
+    assert room.engine.record("e1", "opened", RingBell(name="hall")).state is EffectState.CONFIRMED
+    assert room.lamps.sent == ["on hall"]
+
+
 def test_a_record_put_off_or_refused_is_written_by_a_later_call_and_does_not_say_again(room: Room) -> None:
     room.begin("e1")
     for error in (Transient("busy"), Denied("not yet")):
