@@ -229,6 +229,7 @@ def _remedy_facts(run: Run, assessment: Assessment) -> RemedyFacts:
     return RemedyFacts(
         run=failed,
         failure_class=assessment.classification.failure_class,
+        cache_keys=assessment.classification.cache_keys,
         caches=caches,
         reruns_of_run=failed.run_attempt - 1,
         reruns_today=run.here.engine.journal.count_since(

@@ -15,6 +15,7 @@ class NoRemedy(StrEnum):
 
     NOT_IN_POLICY = "the policy proposes nothing for this class of failure"
     NO_CACHE_FOUND = "none of the caches that the log names exists any more"
+    NO_CACHE_NAMED = "the log does not name the cache that is corrupt"
     TOO_MANY_RERUNS = "the run was re-run as often as the policy allows"
     TOO_MANY_RERUNS_TODAY = "the workflow was re-run as often today as the policy allows"
     TOO_MANY_DELETIONS = "more caches are implicated than one plan may delete"
@@ -27,13 +28,15 @@ class RemedyFacts(Frozen):
     Args:
         run: The failed attempt.
         failure_class: What triage found.
-        caches: The implicated caches, and those that would stay.
+        cache_keys: Keys that the log names as restored by the failed job.
+        caches: The implicated caches that exist, and those that would stay.
         reruns_of_run: Re-runs of this run so far, the product's and other people's.
         reruns_today: The product's re-runs of this workflow in the last 24 hours.
     """
 
     run: WorkflowRun
     failure_class: FailureClass
+    cache_keys: tuple[str, ...]
     caches: CacheSelection
     reruns_of_run: int
     reruns_today: int
@@ -54,7 +57,8 @@ class RemedyDecision(Frozen):
 def decide_remedy(facts: RemedyFacts, *, proposed: tuple[Remedy, ...], caps: Caps) -> RemedyDecision:
     """Choose among the remedies that the policy lets triage propose.
 
-    A re-run without the clean-up that the policy puts before it would fail again, so nothing is proposed then.
+    A re-run without the clean-up that the policy puts before it would fail again, so nothing is proposed where
+    the corrupt cache is not known. Where it is known and already gone, the re-run alone is the cure.
     Waiting for a rate limit's reset is no effect: the incident shows the reset, and whoever approves waits.
 
     Args:
@@ -65,8 +69,8 @@ def decide_remedy(facts: RemedyFacts, *, proposed: tuple[Remedy, ...], caps: Cap
     if not proposed:
         return _none(NoRemedy.NOT_IN_POLICY)
     clears = Remedy.CLEAR_IMPLICATED_CACHES in proposed
-    if clears and not facts.caches.chosen and facts.failure_class is FailureClass.CACHE_CORRUPTION:
-        return _none(NoRemedy.NO_CACHE_FOUND)
+    if clears and not facts.cache_keys and facts.failure_class is FailureClass.CACHE_CORRUPTION:
+        return _none(NoRemedy.NO_CACHE_NAMED)
     if clears and len(facts.caches.chosen) > caps.cache_deletions_per_plan:
         return _none(NoRemedy.TOO_MANY_DELETIONS)
     if Remedy.RERUN_FAILED_JOBS in proposed:

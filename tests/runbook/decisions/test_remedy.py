@@ -70,6 +70,7 @@ def facts(**changes: Any) -> RemedyFacts:
     fields: dict[str, Any] = {
         "run": RUN,
         "failure_class": FailureClass.CACHE_CORRUPTION,
+        "cache_keys": ("pip-1",),
         "caches": caches(1),
         "reruns_of_run": 0,
         "reruns_today": 0,
@@ -84,7 +85,10 @@ def facts(**changes: Any) -> RemedyFacts:
         ({}, (RERUN,), (RERUN,), None),
         ({}, (CLEAR,), (CLEAR,), None),
         ({}, (), (), NoRemedy.NOT_IN_POLICY),
-        ({"caches": caches(0)}, (CLEAR, RERUN), (), NoRemedy.NO_CACHE_FOUND),
+        # Somebody deleted the corrupt cache meanwhile: running again is all that is left to do.
+        ({"caches": caches(0)}, (CLEAR, RERUN), (RERUN,), None),
+        ({"caches": caches(0)}, (CLEAR,), (), NoRemedy.NO_CACHE_FOUND),
+        ({"caches": caches(0), "cache_keys": ()}, (CLEAR, RERUN), (), NoRemedy.NO_CACHE_NAMED),
         ({"caches": caches(2)}, (CLEAR, RERUN), (CLEAR, RERUN), None),
         ({"caches": caches(3)}, (CLEAR, RERUN), (), NoRemedy.TOO_MANY_DELETIONS),
         ({"caches": caches(3)}, (RERUN,), (RERUN,), None),
