@@ -137,6 +137,11 @@ def sentences(*texts: str) -> str:
     return " ".join(text if text.endswith((".", "!", "?")) else f"{text}." for text in texts if text)
 
 
+def sentences(*texts: str) -> str:
+    """Join texts so that each ends as a sentence does."""
+    return " ".join(text if text.endswith((".", "!", "?")) else f"{text}." for text in texts if text)
+
+
 def words(text: str, size: Size = _USUAL) -> str:
     """Make text from anywhere harmless and secret-free as plain words on one line, cut to the size."""
     plain = " ".join(_clean(text).split())
@@ -351,8 +356,7 @@ def _surroundings(assessment: Assessment, size: Size) -> str:
         state, reason = words(probe.state, size), words(probe.reason, size)
         lines.append(f"- Registry {words(probe.registry, size)}: {state}; {reason}")
     lines += [f"- {words(note, size)}" for note in assessment.notes[: size.rows]]
-    left_out = len(assessment.notes) - size.rows
-    return "\n".join([*lines, *([f"- … and {left_out} more notes"] if left_out > 0 else [])])
+    return "\n".join(lines) + _more(len(assessment.notes) - size.rows)
 
 
 def _outcome(outcome: Outcome, size: Size) -> str:

@@ -518,3 +518,24 @@ def test_a_sparse_incident_has_no_empty_sections() -> None:
     assert "Evidence" not in markdown
     assert "Failed jobs (steps), 0 of 0: none" in markdown
     assert "\n\n\n" not in markdown
+
+
+@pytest.mark.parametrize(
+    ("texts", "said"),
+    [
+        (("It broke", "Fix it."), "It broke. Fix it."),
+        (("Really?", "", "Yes!"), "Really? Yes!"),
+        (("", ""), ""),
+    ],
+)
+def test_texts_are_joined_as_sentences(texts: tuple[str, ...], said: str) -> None:
+    assert report.sentences(*texts) == said
+
+
+def test_an_incident_names_the_time_that_the_policy_wants_and_when_a_limit_ends() -> None:
+    full = assessment("x")
+    limited = full.classification.model_copy(update={"rate_limit_reset_at": AT + timedelta(hours=1)})
+    changes = {"classification": limited, "wanted_within_minutes": 5.0}
+    markdown = report.incident_markdown(full.model_copy(update=changes), on_call=None)
+    assert "The policy wants it within 5." in markdown
+    assert "ends at 2026-03-02 10:00:00" in markdown
