@@ -137,11 +137,6 @@ def sentences(*texts: str) -> str:
     return " ".join(text if text.endswith((".", "!", "?")) else f"{text}." for text in texts if text)
 
 
-def sentences(*texts: str) -> str:
-    """Join texts so that each ends as a sentence does."""
-    return " ".join(text if text.endswith((".", "!", "?")) else f"{text}." for text in texts if text)
-
-
 def words(text: str, size: Size = _USUAL) -> str:
     """Make text from anywhere harmless and secret-free as plain words on one line, cut to the size."""
     plain = " ".join(_clean(text).split())
