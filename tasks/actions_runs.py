@@ -202,8 +202,14 @@ def _other_failures(run: WorkflowRun, since: datetime) -> tuple[FailingRun, ...]
 
 def _suspects(run: WorkflowRun) -> tuple[Suspect, ...] | None:
     github = installation().github
+    # Up to this run's own creation: what became green after it has nothing to say about what broke it.
     green = github.list_runs(
-        run.repository, workflow=run.workflow_file, branch=run.head_branch, status="success", limit=1
+        run.repository,
+        workflow=run.workflow_file,
+        branch=run.head_branch,
+        status="success",
+        created_until=run.created_at,
+        limit=1,
     )
     if not green:
         return None

@@ -1,7 +1,7 @@
 """GitHub Actions: runs, jobs, logs, artifacts, caches, workflows."""
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import islice
 
 from runbook.clients.github_calls import PAGE_SIZE, Calls, quoted, repository_path
@@ -46,6 +46,7 @@ class ActionsCalls(Calls):
         event: str | None = None,
         head_sha: str | None = None,
         created_since: datetime | None = None,
+        created_until: datetime | None = None,
         limit: int,
     ) -> tuple[WorkflowRun, ...]:
         """Return runs, newest first.
@@ -57,7 +58,8 @@ class ActionsCalls(Calls):
             status: A status or conclusion.
             event: What triggered it.
             head_sha: The commit.
-            created_since: The earliest creation.
+            created_since: The earliest creation; not beside ``created_until``.
+            created_until: The latest creation.
             limit: The most to return; GitHub itself lists no more than 1,000 of a filtered listing.
         """
         base = f"{repository_path(repository)}/actions"
@@ -70,7 +72,7 @@ class ActionsCalls(Calls):
                 "status": status,
                 "event": event,
                 "head_sha": head_sha,
-                "created": f">={created_since.strftime('%Y-%m-%dT%H:%M:%SZ')}" if created_since else None,
+                "created": _created(created_since, created_until),
             },
             page_size=max(1, min(limit, PAGE_SIZE)),
         )
@@ -217,3 +219,11 @@ class ActionsCalls(Calls):
             field="workflows",
         )
         return tuple(parse("workflow", workflow, entry) for entry in entries)
+
+
+def _created(since: datetime | None, until: datetime | None) -> str | None:
+    """Return the listing's filter by creation, to the second, in UTC."""
+    for sign, at in ((">=", since), ("<=", until)):
+        if at is not None:
+            return f"{sign}{at.astimezone(UTC).strftime('%Y-%m-%dT%H:%M:%SZ')}"
+    return None

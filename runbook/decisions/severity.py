@@ -189,7 +189,7 @@ def _explain(rule: SeverityRule, facts: SeverityFacts) -> str:
             numbers = ", ".join(f"#{number}" for number in facts.blocked_pull_requests)
             return f"it keeps open pull requests from being merged: {numbers}."
         case SeverityRule.PERFORMANCE_REGRESSION:
-            return f"it took {facts.duration_minutes:g} minutes, usually {facts.baseline_minutes:g}."
+            return f"it took {facts.duration_minutes:.3g} minutes, usually {facts.baseline_minutes:.3g}."
         case SeverityRule.INTERMITTENT_FAILURE if facts.passed_on_retry:
             return "it passed when run again on the same commit."
         case SeverityRule.INTERMITTENT_FAILURE:

@@ -221,6 +221,9 @@ def test_runs_are_filtered_and_limited(box: sandbox.Box, github: GitHubClient) -
     assert run in github.list_runs(REPO, branch="main", event="push", head_sha=run.head_sha, limit=50)
     since = run.created_at - timedelta(minutes=1)
     assert all(found.created_at >= since for found in github.list_runs(REPO, created_since=since, limit=50))
+    older = github.list_runs(REPO, created_until=since, limit=50)
+    assert older
+    assert all(found.created_at <= since for found in older)
 
 
 def test_failed_jobs_are_re_run_once_and_a_second_time_is_refused(
