@@ -18,6 +18,7 @@ from tests.flows.theatre import Theatre
 pytestmark = pytest.mark.xdist_group("theatre")
 
 
+@pytest.mark.executes("IR-16", "IR-28", "CM-01", "KI-06")
 def test_a_corrupt_cache_is_found_planned_approved_remedied_and_closed(theatre: Theatre) -> None:
     repository = theatre.own_repository()
     run = theatre.triage(repository)
@@ -43,7 +44,11 @@ def test_a_corrupt_cache_is_found_planned_approved_remedied_and_closed(theatre: 
         assert audit.verify(session).intact
         head = audit.head_of(session).hash
     comments = theatre.send("alice", "GET", f"/repos/{repository}/issues/{plan.issue_number}/comments")
-    assert "Audit head" in comments[-1]["body"]
+    closing = comments[-1]["body"]
+    assert "### Timeline" in closing
+    assert "Audit head" in closing
+    (watched,) = theatre.state_of(repository).runs.values()
+    assert (len(watched.attempts), watched.latest.conclusion(theatre.box.clock.now())) == (2, "success")
     assert len(head) == 64
 
 
@@ -73,6 +78,7 @@ def test_an_attempt_is_triaged_once(theatre: Theatre) -> None:
     assert len(issues) == 1
 
 
+@pytest.mark.executes("CM-09")
 def test_caches_are_cleared_on_an_approval_issue_that_then_closes(theatre: Theatre) -> None:
     """Nobody can name who started a run over REST, so two people must approve it."""
     repository = theatre.own_repository()
