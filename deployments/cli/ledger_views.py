@@ -3,16 +3,13 @@
 Each view is a pydantic model whose JSON form is what ``--json`` prints.
 """
 
-import pkgutil
 from datetime import datetime
-from importlib import import_module
 from typing import Any
 
 from pydantic import ValidationError
 from sqlalchemy import Select, or_, select
 from sqlalchemy.orm import Session
 
-import runbook.effects
 from runbook.engine.effects import load_effect
 from runbook.engine.executions import RequesterKind
 from runbook.engine.ledger import Ledger
@@ -72,12 +69,6 @@ class AuditLine(Frozen):
     subject: str
     body: dict[str, Any]
     hash: str
-
-
-def load_effect_kinds() -> None:
-    """Enrol every effect the product has, so that the journal can be read."""
-    for module in pkgutil.iter_modules(runbook.effects.__path__, f"{runbook.effects.__name__}."):
-        import_module(module.name)
 
 
 def requester_name(requester: str | None, kind: RequesterKind) -> str:
@@ -244,7 +235,8 @@ def _execution(session: Session, row: ExecutionRow) -> ExecutionView:
 
 
 def _effects(ledger: Ledger, query: Select[tuple[EffectRow]]) -> tuple[EffectView, ...]:
-    load_effect_kinds()
+    import runbook.effects.catalogue  # noqa: F401 - enrols every effect that the journal may name
+
     with ledger.read() as session:
         rows = session.scalars(query.order_by(EffectRow.id))
         return tuple(_effect(session, row) for row in rows)

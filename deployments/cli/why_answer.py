@@ -5,15 +5,7 @@ from typing import Any
 from runbook.models import Frozen
 from runbook.policy import Severity
 from runbook.triage.classes import FailureClass
-from runbook.triage.classify import Classification
-
-
-class Where(Frozen):
-    """One line of a log; ``line`` is 1-based."""
-
-    file: str
-    line: int
-    text: str
+from runbook.triage.classify import Classification, EvidenceLine
 
 
 class Answer(Frozen):
@@ -34,8 +26,8 @@ class Answer(Frozen):
 
     failure_class: FailureClass
     confidence: float
-    first_cause: Where | None = None
-    evidence: tuple[Where, ...] = ()
+    first_cause: EvidenceLine | None = None
+    evidence: tuple[EvidenceLine, ...] = ()
     summary: str
     proposal: str
     severity: Severity | None = None
@@ -46,12 +38,11 @@ class Answer(Frozen):
     @classmethod
     def of(cls, found: Classification) -> "Answer":
         """Take over what the logs say."""
-        cause = found.first_cause
         return cls(
             failure_class=found.failure_class,
             confidence=found.confidence,
-            first_cause=Where(file=cause.file, line=cause.line, text=cause.text) if cause else None,
-            evidence=tuple(Where(file=one.file, line=one.line, text=one.text) for one in found.evidence),
+            first_cause=found.first_cause,
+            evidence=found.evidence,
             summary=found.summary,
             proposal=found.proposal,
         )

@@ -15,7 +15,8 @@ MINIMUM_DIGEST_DIGITS = 16
 # does an indented line (four spaces or a tab make a code block). Anybody may comment, so each repeat excludes
 # what follows it: a hostile text costs linear time.
 _COMMAND = re.compile(
-    r"(?:[ \t\r]*\n)* {0,3}/(approve|reject)[ \t]+([0-9a-fA-F]{16,64})(?![^ \t\r\n])([^\n]*)"
+    r"(?:[ \t\r]*\n)* {0,3}/(approve|reject)[ \t]+"
+    rf"([0-9a-fA-F]{{{MINIMUM_DIGEST_DIGITS},64}})(?![^ \t\r\n])([^\n]*)"
 )
 
 

@@ -10,6 +10,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from runbook.clock import Clock
+from runbook.decisions.approval import MINIMUM_DIGEST_DIGITS
 from runbook.engine import audit
 from runbook.engine.executions import OPEN_STATES, ExecutionState, RequesterKind, end_execution
 from runbook.engine.journal import PRODUCT, EffectState
@@ -63,7 +64,7 @@ class StoredPlan:
     @property
     def short_digest(self) -> str:
         """The 16 digits that commands and comments accept."""
-        return self.digest[:16]
+        return self.digest[:MINIMUM_DIGEST_DIGITS]
 
 
 @dataclass(frozen=True)
@@ -183,9 +184,9 @@ class Plans:
             UsageError: Fewer than 16 digits, no such plan, or more than one.
         """
         digits = digits.strip().lower()
-        if len(digits) < 16 or any(digit not in "0123456789abcdef" for digit in digits):
+        if len(digits) < MINIMUM_DIGEST_DIGITS or any(digit not in "0123456789abcdef" for digit in digits):
             raise UsageError(
-                f"{digits!r} is not 16 or more hexadecimal digits of a plan's digest.",
+                f"{digits!r} is not {MINIMUM_DIGEST_DIGITS} or more hexadecimal digits of a plan's digest.",
                 unchanged="Nothing was approved or rejected.",
                 next_step="copy the digits from the plan, or list them with `runbook approvals`",
             )

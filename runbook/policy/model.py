@@ -1,13 +1,12 @@
 """The policy as a whole: one typed, frozen value, with the questions that the rest of the product asks it."""
 
-import hashlib
-import json
 from collections.abc import Mapping
 from datetime import datetime
 from difflib import get_close_matches
 
 from pydantic import Field, JsonValue
 
+from runbook.engine.canonical import digest
 from runbook.errors import UsageError
 from runbook.policy.approvals import ApprovalRule, Approvals, ScheduledRun, resolve_rule
 from runbook.policy.base import Handle, Login, Name, Section
@@ -76,9 +75,7 @@ class Policy(Section):
     @property
     def digest(self) -> str:
         """SHA-256 (hex) of the policy's canonical JSON, defaults included."""
-        document = self.model_dump(mode="json")
-        canonical = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-        return hashlib.sha256(canonical.encode()).hexdigest()
+        return digest(self.model_dump(mode="json"))
 
     def repository(self, name: str) -> RepositoryPolicy:
         """Return the policy of one repository; its ``name`` is the spelling to use in keys.
