@@ -44,7 +44,6 @@ class Signature(Frozen):
         weight: 0 to 1, how much this line alone says that its class is what failed the job.
         pattern: A regular expression on one line's text, without time stamp, ANSI and wrappers.
         extract: A regular expression whose group 1 is worth keeping (a cache key, an exit code).
-        intent: For markers: the class that a step with this command is about.
         proposal: What to do, where this line says more than its class does.
         examples: Lines that must match.
         near_misses: Lines that look alike and must not.
@@ -56,7 +55,6 @@ class Signature(Frozen):
     weight: float = Field(default=0.8, ge=0, le=1)
     pattern: str
     extract: str = ""
-    intent: FailureClass | None = None
     proposal: str = ""
     examples: tuple[str, ...] = ()
     near_misses: tuple[str, ...] = ()

@@ -64,22 +64,6 @@ class Classification(Frozen):
     exit_code: int | None
     rate_limit_reset_at: datetime | None = None
 
-    def why_json(self, severity: str | None) -> dict[str, object]:
-        """Return the settled shape of ``runbook why --json``.
-
-        Args:
-            severity: What the policy says of it; None where nobody can tell.
-        """
-        return {
-            "class": self.failure_class.value,
-            "confidence": self.confidence,
-            "severity": severity,
-            "first_cause": self.first_cause.model_dump() if self.first_cause else None,
-            "evidence": [line.model_dump() for line in self.evidence],
-            "summary": self.summary,
-            "proposal": self.proposal,
-        }
-
 
 def classify(
     sources: Iterable[LogSource], *, catalogue: Catalogue, failing_steps: tuple[str, ...] = ()

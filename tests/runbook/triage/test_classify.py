@@ -1,6 +1,5 @@
 """Which class, which first line: the rules of triage, each on a short log of its own."""
 
-import json
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -360,15 +359,6 @@ def test_the_reset_of_a_rate_limit_is_read_where_the_log_names_it() -> None:
     line = "API rate limit exceeded for installation. Limit resets at 2026-11-24 07:00:00 UTC."
     found = classified(job(step("gh api", line, code=1)))
     assert found.rate_limit_reset_at == datetime(2026, 11, 24, 7, tzinfo=UTC)
-
-
-def test_the_json_of_why_has_the_settled_shape() -> None:
-    found = classified(_failed_with("E   assert x"))
-    told = json.loads(json.dumps(found.why_json("P1")))
-    assert list(told) == ["class", "confidence", "severity", "first_cause", "evidence", "summary", "proposal"]
-    assert (told["class"], told["severity"]) == ("test_failure", "P1")
-    assert set(told["first_cause"]) == {"file", "line", "text"}
-    assert classified(job(step("true"))).why_json(None)["first_cause"] is None
 
 
 def test_a_policys_known_issue_brings_its_class_and_its_fix() -> None:
