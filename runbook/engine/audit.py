@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from runbook.engine.canonical import canonical_json
+from runbook.canonical import canonical_json
 from runbook.engine.schema import AuditRow, EffectRow, PlanRow
 from runbook.scrub import scrub
 

@@ -10,9 +10,9 @@ from typing import Any
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
+from runbook.canonical import digest
 from runbook.clock import Clock
 from runbook.engine import audit
-from runbook.engine.canonical import digest
 from runbook.engine.journal import PRODUCT
 from runbook.engine.ledger import Ledger
 from runbook.engine.processes import process_identity

@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import field_validator
 
-from runbook.engine.canonical import digest
+from runbook.canonical import digest
 from runbook.engine.effects import Effect, EffectClass, load_effect
 from runbook.models import Frozen
 

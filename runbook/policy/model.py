@@ -6,7 +6,7 @@ from difflib import get_close_matches
 
 from pydantic import Field, JsonValue
 
-from runbook.engine.canonical import digest
+from runbook.canonical import digest
 from runbook.errors import UsageError
 from runbook.policy.approvals import ApprovalRule, Approvals, ScheduledRun, resolve_rule
 from runbook.policy.base import Handle, Login, Name, Section

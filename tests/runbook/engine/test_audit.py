@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.orm import Session
 
+from runbook.canonical import canonical_json, digest
 from runbook.engine import audit
-from runbook.engine.canonical import canonical_json, digest
 from runbook.engine.ledger import Ledger
 from runbook.engine.schema import AuditRow
 
