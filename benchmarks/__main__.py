@@ -1,4 +1,4 @@
-"""Run every benchmark and print its ratios: ``python -m benchmarks [--caches N] [--json]``.
+"""Run every benchmark and print its ratios: ``python -m benchmarks [--caches N] [--mebibytes N] [--json]``.
 
 Each is also a command of its own, with more to tell: ``python -m benchmarks.clear_caches``.
 """
@@ -8,17 +8,26 @@ import json
 import os
 from pathlib import Path
 
-from benchmarks import clear_caches, triage_corpus
+from benchmarks import clear_caches, log_scan, triage_corpus
 
 
-def measure(*, caches: int, corpus: Path | None) -> dict[str, dict[str, float]]:
+def measure(*, caches: int, mebibytes: int, corpus: Path | None) -> dict[str, dict[str, float]]:
     """Return each benchmark's ratios, by name.
 
     Args:
         caches: How many caches are cleared; at least 20.
+        mebibytes: Size of the log that is scanned.
         corpus: Folder of the labelled logs; triage is left out where None.
     """
-    found = {f"clear {caches} caches": clear_caches.measure(caches).ratios}
+    # First of all: it measures by how much this process grows.
+    scanned = log_scan.measure_made_up(mebibytes)
+    found = {
+        f"scan a log of {mebibytes} MiB": {
+            "throughput_to_grep": scanned["ratio"],
+            "mebibytes_above_before": scanned["memory_mib"],
+        },
+        f"clear {caches} caches": clear_caches.measure(caches).ratios,
+    }
     if corpus is not None:
         found["triage labelled logs"] = triage_corpus.ratios(triage_corpus.judge(corpus))
     return found
@@ -28,10 +37,13 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--caches", type=int, default=1000, help="how many caches are cleared (1000)")
+    parser.add_argument("--mebibytes", type=int, default=256, help="size of the log that is scanned (256)")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     folder = os.environ.get("RUNBOOK_CORPUS")
-    found = measure(caches=options.caches, corpus=Path(folder) if folder else None)
+    found = measure(
+        caches=options.caches, mebibytes=options.mebibytes, corpus=Path(folder) if folder else None
+    )
     if options.json:
         print(json.dumps(found))
         return
