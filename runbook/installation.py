@@ -15,6 +15,7 @@ from runbook.engine.executions import RequesterKind
 from runbook.engine.gate import GateContext
 from runbook.engine.ledger import Ledger
 from runbook.engine.plans import StoredPlan
+from runbook.errors import Denied
 from runbook.policy import Policy, load_policy
 from runbook.policy.approvals import ApprovalRule, ScheduledRun
 from runbook.scrub import install_log_scrubber
@@ -59,7 +60,19 @@ class Installation:
     @cached_property
     def product_login(self) -> str:
         """The account the product acts as; it never counts as an approver."""
-        return self.policy.product_login or self.github.whoami()
+        return self.policy.product_login or self._token_login
+
+    @cached_property
+    def _token_login(self) -> str:
+        """Whose token it really is; a policy that names another account must not make it an approver's."""
+        try:
+            return self.github.whoami()
+        except Denied:
+            if self.policy.product_login is None:
+                raise
+            return (
+                self.policy.product_login
+            )  # an app's token is nobody's; its account is a bot, which never counts
 
     @cached_property
     def ledger(self) -> Ledger:
@@ -94,7 +107,7 @@ class Installation:
         return GateContext(
             rule=self._rule(plan),
             policy_digest=self.policy.digest,
-            product_logins=frozenset({self.product_login.casefold()}),
+            product_logins=frozenset({self.product_login.casefold(), self._token_login.casefold()}),
             frozen=f"frozen until {frozen.end.isoformat()}: {frozen.name}" if frozen else "",
             resumed=resumed,
         )

@@ -71,7 +71,8 @@ class Timings(Section):
         description="A run that died is left alone for so long, twice as long after each revival.",
     )
     silent_seconds: Seconds = Field(
-        default=600, description="A running run without a heartbeat for so long counts as dead."
+        default=1_200,
+        description="A running run without a heartbeat for so long counts as dead; rate limits are waited for less.",
     )
     max_revivals: Positive = Field(
         default=5, description="So often a dead run is revived; then it is settled and a person called."
