@@ -65,6 +65,8 @@ class Installation:
     @cached_property
     def _token_login(self) -> str:
         """Whose token it really is; a policy that names another account must not make it an approver's."""
+        if self.settings.github_token is None and self.policy.product_login is not None:
+            return self.policy.product_login  # an approver's own terminal, which has no token of the product's
         try:
             return self.github.whoami()
         except Denied:

@@ -71,7 +71,7 @@ def build(data: Json, clock: Clock) -> tuple[State, LimitSettings]:
     return state, limits
 
 
-def add_repository(state: State, full_name: str, content: Mapping[str, Any]) -> None:
+def add_repository(state: State, full_name: str, content: Json) -> None:
     """Add one repository to a state, also of a stand-in that runs already.
 
     Args:
@@ -82,7 +82,7 @@ def add_repository(state: State, full_name: str, content: Mapping[str, Any]) -> 
     Raises:
         ScenarioError: A key is unknown or a value cannot be used.
     """
-    _Builder(state, full_name, dict(content)).build()
+    _Builder(state, full_name, content).build()
 
 
 def _add_user(state: State, login: str, data: Json) -> None:
