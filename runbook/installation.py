@@ -33,12 +33,14 @@ class Installation:
         policy: The policy in force.
         clock: Time.
         boundary: Handed to the journal; tests stop processes there.
+        borrowed_token: The token is an approver's own, by which their terminal reads GitHub.
     """
 
     settings: Settings
     policy: Policy
     clock: Clock
     boundary: Callable[[str], None] = lambda name: None
+    borrowed_token: bool = False
 
     @classmethod
     def open(cls, settings: Settings | None = None, *, clock: Clock | None = None) -> "Installation":
@@ -65,8 +67,8 @@ class Installation:
     @cached_property
     def _token_login(self) -> str:
         """Whose token it really is; a policy that names another account must not make it an approver's."""
-        if self.settings.github_token is None and self.policy.product_login is not None:
-            return self.policy.product_login  # an approver's own terminal, which has no token of the product's
+        if self.borrowed_token and self.policy.product_login is not None:
+            return self.policy.product_login
         try:
             return self.github.whoami()
         except Denied:

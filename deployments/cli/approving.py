@@ -110,7 +110,7 @@ def _with_a_reader(here: Installation) -> Installation:
             next_step="set product_login in the policy, or GITHUB_TOKEN to the product's token.",
         )
     token = here.settings.require_approver_token()
-    return replace(here, settings=replace(here.settings, github_token=token))
+    return replace(here, settings=replace(here.settings, github_token=token), borrowed_token=True)
 
 
 def _counts(decision: GateDecision, login: str) -> bool:
