@@ -65,9 +65,9 @@ def test_one_entry_a_branch_and_all_there_are_go_and_nothing_else(theatre_with_c
         # Nobody can name who started a run over REST, so two people must approve it.
         theatre.comment(plan, "alice", f"/approve {plan.short_digest}")
         theatre.comment(plan, "bob", f"/approve {plan.short_digest}")
-        theatre.prefect.resume(run.id)
+        theatre.resume(run.id)
     for run in runs.values():
-        assert theatre.until("the end", partial(theatre.ended, run.id), seconds=120).state == "Verified"
+        assert theatre.until("the end", partial(theatre.ended, run.id)).state == "Verified"
 
     left = {name: [(c.key, c.ref) for c in theatre.state_of(name).caches.values()] for name in SMALL}
     main = "refs/heads/main"

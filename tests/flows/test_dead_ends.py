@@ -42,7 +42,7 @@ def test_a_plan_that_was_rejected_stays_so_when_the_comment_is_gone_before_the_r
     plan = theatre.asked(run.id)
     theatre.here.engine.plans.end(plan.id, PlanState.REJECTED, reason="rejected by bob: not now")
     theatre.comment(plan, "alice", f"/approve {plan.short_digest}")
-    theatre.prefect.resume(run.id)
+    theatre.resume(run.id)
     assert theatre.until("the end", lambda: theatre.ended(run.id)).state == "Rejected"
     assert theatre.execution(run.id).state is ExecutionState.REJECTED
     assert theatre.effects_on(repository) == []
@@ -82,7 +82,7 @@ def test_an_attempt_that_somebody_re_ran_meanwhile_is_planned_for_once_and_not_a
         lambda: github_run.latest.status(theatre.box.clock.now()) == "completed" or None,
     )
     theatre.comment(plan, "alice", f"/approve {plan.short_digest}")
-    theatre.prefect.resume(run.id)
+    theatre.resume(run.id)
 
     assert theatre.until("the end", lambda: theatre.ended(run.id)).state == name
     assert theatre.here.engine.plans.latest(run.id).id == plan.id

@@ -33,7 +33,7 @@ def test_a_policy_that_cannot_be_read_stops_a_run_until_it_can(theatre: Theatre)
     before = theatre.policy_file.read_text()
     theatre.policy_file.write_text("approvals = nonsense\n")
     try:
-        theatre.prefect.resume(run.id)
+        theatre.resume(run.id)
         failed = theatre.until("the failure", lambda: theatre.ended(run.id))
     finally:
         theatre.policy_file.write_text(before)
@@ -41,7 +41,7 @@ def test_a_policy_that_cannot_be_read_stops_a_run_until_it_can(theatre: Theatre)
     assert "runbook.toml" in failed.message
     assert theatre.effects_on(repository) == []
 
-    theatre.until("the verified end", lambda: theatre.verified_after_sweeps(run.id), seconds=90)
+    theatre.until("the verified end", lambda: theatre.verified_after_sweeps(run.id))
     assert len(theatre.effects_on(repository)) == 2
 
 
@@ -51,19 +51,19 @@ def test_a_run_goes_on_when_github_was_away_for_longer_than_every_retry(theatre:
     run = theatre.triage(repository)
     plan = theatre.asked(run.id)
     theatre.comment(plan, "alice", f"/approve {plan.short_digest}")
-    theatre.prefect.resume(run.id)
+    theatre.resume(run.id)
     theatre.until(
         "the re-run to be watched",
         lambda: all(entry.state is EffectState.CONFIRMED for entry in theatre.journal(plan)) or None,
     )
     path = f"/repos/{repository}/actions/runs/"
     theatre.box.fail("500_before", method="GET", path_regex=path, times=None)
-    failed = theatre.until("the failure", lambda: theatre.ended(run.id), seconds=180)
+    failed = theatre.until("the failure", lambda: theatre.ended(run.id))
     theatre.box.server.faults.clear()
     assert failed.type == "FAILED"
     assert theatre.execution(run.id).open
 
-    theatre.until("the verified end", lambda: theatre.verified_after_sweeps(run.id), seconds=90)
+    theatre.until("the verified end", lambda: theatre.verified_after_sweeps(run.id))
     assert len(theatre.effects_on(repository)) == 2
     assert theatre.execution(run.id).state is ExecutionState.DONE
 
@@ -74,7 +74,7 @@ def test_in_a_one_person_installation_a_resume_counts_and_is_recorded_as_unnamed
     plan = theatre.asked(run.id)
     assert (plan.requester, plan.requester_kind) == ("alice", RequesterKind.PERSON)
     theatre.comment(plan, "alice", f"/approve {plan.short_digest}")  # her own plan: never counts
-    theatre.prefect.resume(run.id)
+    theatre.resume(run.id)
     assert theatre.until("the end", lambda: theatre.ended(run.id)).state == "Verified"
     with theatre.here.ledger.read() as session:
         rows = list(session.scalars(select(ApprovalRow).where(ApprovalRow.plan_id == plan.id)))

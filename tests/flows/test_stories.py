@@ -27,7 +27,7 @@ def test_a_corrupt_cache_is_found_planned_approved_remedied_and_closed(theatre: 
     assert theatre.effects_on(repository) == []
 
     theatre.comment(plan, "alice", f"/approve {plan.short_digest}")
-    theatre.prefect.resume(run.id)
+    theatre.resume(run.id)
     ended = theatre.until("the end", lambda: theatre.ended(run.id))
 
     assert ended.state == "Verified"
@@ -88,11 +88,11 @@ def test_caches_are_cleared_on_an_approval_issue_that_then_closes(theatre: Theat
     assert plan.requester_kind is RequesterKind.UNNAMED
 
     theatre.comment(plan, "alice", f"/approve {plan.short_digest}")
-    theatre.prefect.resume(run.id)
+    theatre.resume(run.id)
     theatre.asked(run.id, times=2)
     assert theatre.effects_on(repository) == []
     theatre.comment(plan, "bob", f"/approve {plan.short_digest}")
-    theatre.prefect.resume(run.id)
+    theatre.resume(run.id)
 
     assert theatre.until("the end", lambda: theatre.ended(run.id)).state == "Verified"
     assert [cache.key for cache in theatre.state_of(repository).caches.values()] == ["npm-Linux-1"]
@@ -105,7 +105,7 @@ def test_a_rejected_plan_ends_cancelled_with_its_reason(theatre: Theatre) -> Non
     run = theatre.triage(repository)
     plan = theatre.asked(run.id)
     theatre.comment(plan, "bob", f"/reject {plan.short_digest} the cache is being looked at")
-    theatre.prefect.resume(run.id)
+    theatre.resume(run.id)
     ended = theatre.until("the end", lambda: theatre.ended(run.id))
     assert (ended.type, ended.state) == ("CANCELLED", "Rejected")
     assert "being looked at" in ended.message
@@ -140,7 +140,7 @@ def test_no_waking_and_no_foreign_comment_applies_anything(theatre: Theatre) -> 
     deleted = theatre.comment(plan, "alice", f"/approve {digits}")
     theatre.send("alice", "DELETE", f"/repos/{repository}/issues/comments/{deleted['id']}")
     _as_product(theatre, plan.issue_number, repository, f"/approve {digits}")
-    theatre.prefect.resume(run.id)
+    theatre.resume(run.id)
     theatre.asked(run.id, times=6)
 
     assert theatre.effects_on(repository) == []
@@ -155,7 +155,7 @@ def test_an_approver_removed_from_the_policy_while_paused_does_not_count(theatre
     theatre.policy_file.write_text(before.replace('approvers = ["alice", "bob"]', 'approvers = ["bob"]'))
     try:
         theatre.comment(plan, "alice", f"/approve {plan.short_digest}")
-        theatre.prefect.resume(run.id)
+        theatre.resume(run.id)
         theatre.asked(run.id, times=2)
     finally:
         theatre.policy_file.write_text(before)
@@ -176,7 +176,7 @@ def test_a_plan_that_the_world_has_overtaken_is_void_and_asks_anew(theatre: Thea
         lambda: github_run.latest.status(theatre.box.clock.now()) == "completed" or None,
     )
     theatre.comment(plan, "alice", f"/approve {plan.short_digest}")
-    theatre.prefect.resume(run.id)
+    theatre.resume(run.id)
     ended = theatre.until("the end", lambda: theatre.ended(run.id))
     assert ended.state == "Resolved"
     assert theatre.here.engine.plans.get(plan.id).state is PlanState.VOIDED
@@ -189,14 +189,14 @@ def test_a_killed_run_is_resumed_and_nothing_is_applied_twice(theatre: Theatre, 
     run = theatre.triage(repository)
     plan = theatre.asked(run.id)
     theatre.comment(plan, "alice", f"/approve {plan.short_digest}")
-    theatre.prefect.resume(run.id)
+    theatre.resume(run.id)
     theatre.until(
         "the re-run to be watched",
         lambda: all(entry.state is EffectState.CONFIRMED for entry in theatre.journal(plan)) or None,
     )
     _kill(theatre, run.id, victims)
 
-    theatre.until("the verified end", lambda: theatre.verified_after_sweeps(run.id), seconds=90)
+    theatre.until("the verified end", lambda: theatre.verified_after_sweeps(run.id))
     reruns = [r for r in theatre.effects_on(repository) if r["path"].endswith("/rerun-failed-jobs")]
     assert len(reruns) == 1
     assert theatre.execution(run.id).state is ExecutionState.DONE
@@ -207,7 +207,7 @@ def test_a_cancelled_run_is_settled_by_the_sweeper(theatre: Theatre) -> None:
     run = theatre.triage(repository)
     plan = theatre.asked(run.id)
     theatre.comment(plan, "alice", f"/approve {plan.short_digest}")
-    theatre.prefect.resume(run.id)
+    theatre.resume(run.id)
     theatre.until(
         "the re-run to be watched",
         lambda: all(entry.state is EffectState.CONFIRMED for entry in theatre.journal(plan)) or None,

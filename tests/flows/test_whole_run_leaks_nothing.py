@@ -23,8 +23,8 @@ def test_a_run_goes_on_through_faults_of_every_kind(theatre: Theatre) -> None:
     theatre.box.fail("reset_after", method="DELETE", path_regex=path, times=1)
     theatre.box.fail("500_after", method="POST", path_regex=f"{path}.*rerun", times=1)
     theatre.comment(plan, "alice", f"/approve {plan.short_digest}")
-    theatre.prefect.resume(run.id)
-    assert theatre.until("the end", lambda: theatre.ended(run.id), seconds=120).state == "Verified"
+    theatre.resume(run.id)
+    assert theatre.until("the end", lambda: theatre.ended(run.id)).state == "Verified"
     assert theatre.execution(run.id).state is ExecutionState.DONE
     applied = [request["path"] for request in theatre.effects_on(repository)]
     assert len(applied) == len(set(applied)) == 2

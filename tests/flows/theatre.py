@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -29,7 +30,8 @@ from runbook.requests import Mode, ProcedureRequest, SweepRequest, TriageRequest
 from runbook.settings import Settings
 
 STORIES = 32
-STEP_SECONDS = 60.0
+STEP_SECONDS = 240.0
+"""Prefect on SQLite can stall for a minute when a client of it is killed in the middle of a request."""
 LOOK_SECONDS = 0.1
 RESUME_COUNTS = f"acme/app-{STORIES - 1}"
 """Here the policy lets an unnamed resume count for clear-caches; no story gets it as its own."""
@@ -181,7 +183,12 @@ class Theatre:
 
     def start(self, procedure: str, request: ProcedureRequest) -> FlowRunState:
         """Start a procedure over REST, as nobody in particular."""
-        return self.prefect.create(procedure, request)
+        key = str(uuid.uuid4())
+        return self.until("the run", lambda: self.prefect.create(procedure, request, idempotency_key=key))
+
+    def resume(self, run_id: str) -> None:
+        """Resume a run in Prefect, as anybody could."""
+        self.until("the resume", lambda: self.prefect.resume(run_id) or True)  # type: ignore[func-returns-value]
 
     def sweep(self) -> FlowRunState:
         """Run the sweeper once, to its end."""
