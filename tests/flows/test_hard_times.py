@@ -6,7 +6,6 @@ from sqlalchemy import select
 from deployments.starting import start
 from flows.sweep import TARGET
 from runbook.engine.executions import ExecutionState, RequesterKind
-from runbook.engine.journal import EffectState
 from runbook.engine.schema import ApprovalRow, LeaseRow
 from runbook.requests import ClearCachesRequest, Mode
 from tests.flows.theatre import RESUME_COUNTS, Theatre
@@ -48,14 +47,7 @@ def test_a_policy_that_cannot_be_read_stops_a_run_until_it_can(theatre: Theatre)
 def test_a_run_goes_on_when_github_was_away_for_longer_than_every_retry(theatre: Theatre) -> None:
     """The client tries a read four times, the task three times; then the run fails, and the sweeper revives it."""
     repository = theatre.own_repository()
-    run = theatre.triage(repository)
-    plan = theatre.asked(run.id)
-    theatre.comment(plan, "alice", f"/approve {plan.short_digest}")
-    theatre.resume(run.id)
-    theatre.until(
-        "the re-run to be watched",
-        lambda: all(entry.state is EffectState.CONFIRMED for entry in theatre.journal(plan)) or None,
-    )
+    run, _plan = theatre.watching(repository)
     path = f"/repos/{repository}/actions/runs/"
     theatre.box.fail("500_before", method="GET", path_regex=path, times=None)
     failed = theatre.until("the failure", lambda: theatre.ended(run.id))

@@ -186,14 +186,7 @@ def test_a_plan_that_the_world_has_overtaken_is_void_and_asks_anew(theatre: Thea
 @pytest.mark.parametrize("victims", ["child", "worker", "both"])
 def test_a_killed_run_is_resumed_and_nothing_is_applied_twice(theatre: Theatre, victims: str) -> None:
     repository = theatre.own_repository()
-    run = theatre.triage(repository)
-    plan = theatre.asked(run.id)
-    theatre.comment(plan, "alice", f"/approve {plan.short_digest}")
-    theatre.resume(run.id)
-    theatre.until(
-        "the re-run to be watched",
-        lambda: all(entry.state is EffectState.CONFIRMED for entry in theatre.journal(plan)) or None,
-    )
+    run, _plan = theatre.watching(repository)
     _kill(theatre, run.id, victims)
 
     theatre.until("the verified end", lambda: theatre.verified_after_sweeps(run.id))
@@ -204,14 +197,7 @@ def test_a_killed_run_is_resumed_and_nothing_is_applied_twice(theatre: Theatre, 
 
 def test_a_cancelled_run_is_settled_by_the_sweeper(theatre: Theatre) -> None:
     repository = theatre.own_repository()
-    run = theatre.triage(repository)
-    plan = theatre.asked(run.id)
-    theatre.comment(plan, "alice", f"/approve {plan.short_digest}")
-    theatre.resume(run.id)
-    theatre.until(
-        "the re-run to be watched",
-        lambda: all(entry.state is EffectState.CONFIRMED for entry in theatre.journal(plan)) or None,
-    )
+    run, plan = theatre.watching(repository)
     cancel = {"state": {"type": "CANCELLING"}, "force": False}
     theatre.rest(f"/flow_runs/{run.id}/set_state", cancel)
     theatre.until("the cancellation", lambda: theatre.ended(run.id))

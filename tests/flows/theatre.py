@@ -22,7 +22,7 @@ from deployments.environment import base_environment, client_environment
 from deployments.prefect_runs import FlowRunState, PrefectRuns
 from deployments.supervisor import Supervisor
 from runbook.engine.executions import Execution
-from runbook.engine.journal import JournalEntry
+from runbook.engine.journal import EffectState, JournalEntry
 from runbook.engine.plans import StoredPlan
 from runbook.errors import Transient
 from runbook.installation import Installation
@@ -180,6 +180,18 @@ class Theatre:
         return self.start(
             "triage-failed-run", TriageRequest(repository=repository, run_id=run_id, mode=Mode.APPLY)
         )
+
+    def watching(self, repository: str) -> tuple[FlowRunState, StoredPlan]:
+        """Take a repository's red run to where its approved re-run is being watched."""
+        run = self.triage(repository)
+        plan = self.asked(run.id)
+        self.comment(plan, "alice", f"/approve {plan.short_digest}")
+        self.resume(run.id)
+        self.until(
+            "the re-run to be watched",
+            lambda: all(entry.state is EffectState.CONFIRMED for entry in self.journal(plan)) or None,
+        )
+        return run, plan
 
     def start(self, procedure: str, request: ProcedureRequest) -> FlowRunState:
         """Start a procedure over REST, as nobody in particular."""
