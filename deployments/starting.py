@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from deployments.prefect_runs import FlowRunState, PrefectRuns
 from runbook.clients.github_client import GitHubClient
 from runbook.clock import Clock
-from runbook.engine.journal import SETTLED
-from runbook.engine.plans import PlanState, StoredPlan
+from runbook.engine.plans import StoredPlan
+from runbook.engine.states import SETTLED, PlanState
 from runbook.errors import UsageError
 from runbook.installation import Installation
 from runbook.requests import Mode, ProcedureRequest
@@ -90,7 +90,7 @@ def follow(
     while True:
         state = prefect.read(run_id)
         plan = here.engine.plans.latest(run_id)
-        entries = here.engine.journal.of_plan(plan.id) if plan is not None else ()
+        entries = here.engine.entries.of_plan(plan.id) if plan is not None else ()
         done = sum(entry.state in SETTLED for entry in entries)
         seen = Progress(state=state, plan=plan, done=done, total=len(entries))
         mark = (state.type, state.state, plan.state if plan else None, done)

@@ -21,11 +21,12 @@ from runbook.decisions.approval import GateDecision, Verdict, approvals_needed
 from runbook.effects.incident_issues import CloseIssue, OpenIssue, PostComment
 from runbook.engine.effects import Effect
 from runbook.engine.engine import Ended, Outcome, Verification
-from runbook.engine.executions import Execution, ExecutionState, Requester, RequesterKind
-from runbook.engine.journal import JournalEntry
+from runbook.engine.entries import JournalEntry
+from runbook.engine.executions import Execution, Requester
 from runbook.engine.leases import Lease
 from runbook.engine.plan import Plan, PlanView
-from runbook.engine.plans import PlanState, StoredPlan
+from runbook.engine.plans import StoredPlan
+from runbook.engine.states import ExecutionState, PlanState, RequesterKind
 from runbook.errors import Conflict, UsageError
 from runbook.installation import Installation, installation
 from runbook.policy import RepositoryPolicy
@@ -331,7 +332,7 @@ def _ask(run: Run, plan: StoredPlan) -> GateDecision:
     context = here.gate_context(plan)
     if context.rule.prefect_resume_counts:
         context = here.gate_context(plan, resumed=was_resumed(plan))
-    decision = here.engine.gate.pass_or_wait(plan, here.engine.journal.of_plan(plan.id), context)
+    decision = here.engine.gate.pass_or_wait(plan, here.engine.entries.of_plan(plan.id), context)
     for comment in decision.ignored:
         run.log.info(
             "%s's comment %s does not count: %s", scrub(comment.login), comment.comment_id, comment.why

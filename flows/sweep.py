@@ -24,10 +24,10 @@ from runbook.decisions.sweep import (
 )
 from runbook.effects.incident_issues import CloseIssue, PostComment
 from runbook.engine.engine import Ended, Outcome
-from runbook.engine.executions import Execution, ExecutionState
+from runbook.engine.executions import Execution
 from runbook.engine.leases import Lease
-from runbook.engine.plans import PlanState
 from runbook.engine.processes import is_provably_dead
+from runbook.engine.states import ExecutionState, PlanState
 from runbook.errors import Permanent, RunbookError
 from runbook.installation import Installation, installation
 from runbook.requests import Mode, SweepRequest

@@ -17,11 +17,12 @@ from runbook.decisions.severity import affected_ref, decide_severity
 from runbook.effects.actions_runs import RerunFailedJobs
 from runbook.effects.incident_issues import OpenIssue
 from runbook.engine.engine import Ended, Outcome, Verification
-from runbook.engine.executions import BY_PRODUCT, ExecutionState
+from runbook.engine.executions import BY_PRODUCT
 from runbook.engine.incidents import Incident
 from runbook.engine.leases import Lease
 from runbook.engine.plan import Plan, PlanView
 from runbook.engine.plans import StoredPlan
+from runbook.engine.states import ExecutionState
 from runbook.failed_run import GREEN, incident_fingerprint, severity_facts
 from runbook.models import WorkflowRun
 from runbook.policy import Remedy, Severity, WorkflowKind
@@ -232,7 +233,7 @@ def _remedy_facts(run: Run, assessment: Assessment) -> RemedyFacts:
         cache_keys=assessment.classification.cache_keys,
         caches=caches,
         reruns_of_run=failed.run_attempt - 1,
-        reruns_today=run.here.engine.journal.count_since(
+        reruns_today=run.here.engine.entries.count_since(
             RerunFailedJobs.kind,
             params={"repository": failed.repository, "workflow_file": failed.workflow_file},
             since=run.here.clock.now() - timedelta(days=1),

@@ -11,10 +11,10 @@ import runbook.effects.catalogue  # noqa: F401 - enrols every effect that the jo
 from runbook.clients.github_client import GitHubClient
 from runbook.clock import Clock, SystemClock
 from runbook.engine.engine import Engine
-from runbook.engine.executions import RequesterKind
 from runbook.engine.gate import GateContext
 from runbook.engine.ledger import Ledger
 from runbook.engine.plans import StoredPlan
+from runbook.engine.states import RequesterKind
 from runbook.errors import Denied
 from runbook.policy import Policy, load_policy
 from runbook.policy.approvals import ApprovalRule, ScheduledRun

@@ -1,7 +1,7 @@
 """Effects and record writes as tasks, each named after what it touches."""
 
 from runbook.engine.effects import Effect
-from runbook.engine.journal import JournalEntry
+from runbook.engine.entries import JournalEntry
 from runbook.engine.leases import Lease
 from runbook.installation import installation
 from tasks.retrying import system_task

@@ -9,9 +9,9 @@ from enum import StrEnum
 
 from runbook.clients.github_client import GitHubClient
 from runbook.decisions.approval import GateDecision, Ignored, PlanFacts, Verdict, decide_approval
-from runbook.engine.executions import RequesterKind
 from runbook.engine.gate import GateContext
 from runbook.engine.plans import Plans, StoredPlan
+from runbook.engine.states import RequesterKind
 from runbook.errors import Conflict, Denied, UsageError
 from runbook.installation import Installation
 from runbook.models import IssueComment, Permission, TokenFacts

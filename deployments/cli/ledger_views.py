@@ -11,9 +11,9 @@ from sqlalchemy import Select, or_, select
 from sqlalchemy.orm import Session
 
 from runbook.engine.effects import load_effect
-from runbook.engine.executions import RequesterKind
 from runbook.engine.ledger import Ledger
 from runbook.engine.schema import AttemptRow, AuditRow, EffectRow, ExecutionRow, IncidentRow, PlanRow
+from runbook.engine.states import RequesterKind
 from runbook.errors import UsageError
 from runbook.models import Frozen
 from runbook.scrub import shell_quote

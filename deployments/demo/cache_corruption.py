@@ -6,9 +6,9 @@ from typing import Any
 from deployments.demo.stage import Stage
 from deployments.demo.teller import Teller
 from runbook.engine import audit
-from runbook.engine.executions import ExecutionState
 from runbook.engine.incidents import Incident
 from runbook.engine.plans import StoredPlan
+from runbook.engine.states import ExecutionState
 from runbook.errors import RunbookError
 from runbook.requests import Mode, TriageRequest
 
@@ -66,7 +66,7 @@ def tell(stage: Stage, teller: Teller) -> Told:
     with teller.stage("approval and remedy", "alice, who is entitled, comments /approve"):
         _comment(stage, plan, "alice", f"/approve {plan.short_digest}")
         stage.await_("the remedy's verified end", lambda: _ended(stage, run.id))
-        for entry in stage.here.engine.journal.of_plan(plan.id):
+        for entry in stage.here.engine.entries.of_plan(plan.id):
             teller.say(f"{entry.effect.describe()}: {entry.state}")
         teller.show(stage.prefect.artifact(run.id, "report") or "", "The report")
     with teller.stage("verification", "The outside world and the audit agree"):

@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 
 from runbook.clock import Clock
 from runbook.errors import Transient
+from runbook.patience import longest_wait
 
 _LOG = logging.getLogger(__name__)
 READ_METHODS = frozenset({"GET", "HEAD"})
@@ -133,7 +134,8 @@ class Budget:
 
     Args:
         clock: What waits.
-        max_wait_seconds: The longest that one call waits before it gives up with ``Transient``.
+        max_wait_seconds: The longest that one call waits before it gives up with ``Transient``; a caller may
+            want it shorter (:mod:`runbook.patience`).
         limits: The secondary limits.
     """
 
@@ -167,7 +169,7 @@ class Budget:
             resource: The hourly budget that it draws on.
 
         Raises:
-            Transient: The wait would be longer than ``max_wait_seconds``; nothing was sent.
+            Transient: The wait would be longer than that; nothing was sent.
         """
         with self._slots:
             windows = self._wait_for_turn(method, resource)
@@ -197,7 +199,7 @@ class Budget:
                     self._start(method, resource)
                     return windows
             waited += wait
-            if waited > self._max_wait_seconds:
+            if waited > longest_wait(self._max_wait_seconds):
                 raise Transient(
                     f"{why} is used up for another {wait:.0f} s, longer than this call may wait.",
                     unchanged="Nothing was sent.",

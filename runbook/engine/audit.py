@@ -15,6 +15,9 @@ from runbook.scrub import scrub
 
 GENESIS = "0" * 64
 
+PRODUCT = "runbook"
+"""The actor in the audit for what the product does by itself."""
+
 
 @dataclass(frozen=True)
 class AuditHead:

@@ -12,15 +12,17 @@ from sqlalchemy import select
 
 from runbook.engine import audit
 from runbook.engine.effects import Effect
-from runbook.engine.executions import Executions, ExecutionState
+from runbook.engine.entries import Entries, JournalEntry
+from runbook.engine.executions import Executions
 from runbook.engine.gate import Gate
 from runbook.engine.incidents import Incidents
-from runbook.engine.journal import EffectState, Journal, JournalEntry, JournalTimings
+from runbook.engine.journal import Journal, JournalTimings
 from runbook.engine.leases import Lease, Leases
 from runbook.engine.ledger import Ledger
 from runbook.engine.plan import PlannedEffect
-from runbook.engine.plans import Plans, PlanState, StoredPlan
+from runbook.engine.plans import Plans, StoredPlan
 from runbook.engine.schema import EffectRow
+from runbook.engine.states import EffectState, ExecutionState, PlanState
 from runbook.errors import Denied, NeedsPerson, Permanent
 from runbook.policy.operations import Timings
 from runbook.world import World
@@ -97,13 +99,14 @@ class Engine:
             lease_seconds=timings.lease_seconds,
             poll_seconds=timings.probe_interval_seconds,
         )
+        self.entries = Entries(ledger, clock=world.clock, leases=self.leases)
         self.journal = Journal(
-            ledger,
+            self.entries,
             world=world,
-            leases=self.leases,
             timings=JournalTimings(
                 settle_seconds=timings.settle_seconds,
                 probe_interval_seconds=timings.probe_interval_seconds,
+                keep_seconds=timings.lease_seconds / 3,
             ),
             boundary=boundary,
         )
@@ -166,7 +169,7 @@ class Engine:
             if execution is not None and execution.state is ExecutionState.SETTLING:
                 return self._undo(plan, lease, reason=execution.reason, state=PlanState.UNDONE)
             try:
-                for entry in self.journal.of_plan(plan.id):
+                for entry in self.entries.of_plan(plan.id):
                     self.executions.beat(plan.execution_id)
                     (step or self._step)(entry, lease)
                 verification = verify(lease)
@@ -218,7 +221,7 @@ class Engine:
         }.get(plan.state)
         if ended is None or (ended is not Ended.DONE and self._untouched(plan)):
             return None
-        return Outcome(ended=ended, reason=plan.reason, entries=self.journal.of_plan(plan.id))
+        return Outcome(ended=ended, reason=plan.reason, entries=self.entries.of_plan(plan.id))
 
     def timeline(self, execution_id: str) -> tuple[tuple[datetime, str], ...]:
         """Return what the audit says of an execution, its plans and effects, oldest first."""
@@ -245,7 +248,7 @@ class Engine:
     def _undo(self, plan: StoredPlan, lease: Lease, *, reason: str, state: PlanState) -> Outcome:
         self.executions.settle(plan.execution_id, reason=reason)
         undone = [
-            self.journal.undo(entry.id, lease=lease) for entry in reversed(self.journal.of_plan(plan.id))
+            self.journal.undo(entry.id, lease=lease) for entry in reversed(self.entries.of_plan(plan.id))
         ]
         stuck = any(entry.state is EffectState.NEEDS_PERSON for entry in undone)
         if stuck:
@@ -257,7 +260,7 @@ class Engine:
     ) -> Outcome:
         state = plan_state or PlanState(ended)
         self.plans.end(plan.id, state, reason=reason)
-        return Outcome(ended=ended, reason=reason, entries=self.journal.of_plan(plan.id))
+        return Outcome(ended=ended, reason=reason, entries=self.entries.of_plan(plan.id))
 
     def _untouched(self, plan: StoredPlan) -> bool:
-        return all(entry.state is EffectState.PLANNED for entry in self.journal.of_plan(plan.id))
+        return all(entry.state is EffectState.PLANNED for entry in self.entries.of_plan(plan.id))

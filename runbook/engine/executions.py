@@ -4,7 +4,6 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import delete, select
@@ -13,44 +12,12 @@ from sqlalchemy.orm import Session
 from runbook.canonical import digest
 from runbook.clock import Clock
 from runbook.engine import audit
-from runbook.engine.journal import PRODUCT
+from runbook.engine.audit import PRODUCT
 from runbook.engine.ledger import Ledger
 from runbook.engine.processes import process_identity
 from runbook.engine.schema import AttemptRow, ExecutionRow, OpenTargetRow, RequestRow
+from runbook.engine.states import OPEN_STATES, ExecutionState, RequesterKind
 from runbook.scrub import scrub
-
-
-class RequesterKind(StrEnum):
-    """How well it is known who asked."""
-
-    PERSON = "person"
-    """A ledger row written before the run was created names them."""
-    PRODUCT = "product"
-    """Triage, for the plans it makes."""
-    SCHEDULE = "schedule"
-    """A schedule that the policy declares; the requester is its name."""
-    UNNAMED = "unnamed"
-    """Started in the Prefect UI or by REST: one approver more is needed."""
-
-
-class ExecutionState(StrEnum):
-    """Where an execution stands."""
-
-    RUNNING = "running"
-    WAITING = "waiting"
-    SETTLING = "settling"
-    """Its effects are being undone."""
-    DONE = "done"
-    REJECTED = "rejected"
-    EXPIRED = "expired"
-    SUPERSEDED = "superseded"
-    CANCELLED = "cancelled"
-    UNDONE = "undone"
-    NEEDS_PERSON = "needs_person"
-    ALREADY_CLAIMED = "already_claimed"
-
-
-OPEN_STATES = (ExecutionState.RUNNING, ExecutionState.WAITING, ExecutionState.SETTLING)
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,12 @@ from sqlalchemy import select
 
 from runbook.decisions.approval import GateDecision, PlanFacts, Verdict, decide_approval, parse_command
 from runbook.engine import audit
-from runbook.engine.executions import RequesterKind
-from runbook.engine.journal import PRODUCT, EffectState, JournalEntry
+from runbook.engine.audit import PRODUCT
+from runbook.engine.entries import JournalEntry
 from runbook.engine.ledger import Ledger
-from runbook.engine.plans import Plans, PlanState, StoredPlan
+from runbook.engine.plans import Plans, StoredPlan
 from runbook.engine.schema import ApprovalRow, EffectRow, PlanRow
+from runbook.engine.states import EffectState, PlanState, RequesterKind
 from runbook.errors import LedgerError
 from runbook.models import IssueComment, Permission
 from runbook.policy.approvals import ApprovalRule

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from runbook.clock import Clock
 from runbook.engine import audit
-from runbook.engine.journal import PRODUCT
+from runbook.engine.audit import PRODUCT
 from runbook.engine.ledger import Ledger
 from runbook.engine.schema import AttemptRow, ExecutionRow, IncidentRow
 

@@ -5,142 +5,67 @@ asks the outside world before sending again. The names passed to ``boundary`` ar
 tests stop the process.
 """
 
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from enum import StrEnum
+from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import select
-from sqlalchemy.orm import Session
-
-from runbook.engine import audit
-from runbook.engine.effects import Effect, EffectClass, Found, ProbeResult, load_effect
-from runbook.engine.leases import Fenced, Lease, Leases
-from runbook.engine.ledger import Ledger
-from runbook.engine.schema import EffectRow, ExecutionRow, PlanRow
+from runbook.engine.effects import Effect, EffectClass, Found, ProbeResult
+from runbook.engine.entries import Entries, JournalEntry
+from runbook.engine.leases import Lease
+from runbook.engine.states import SETTLED, EffectState
 from runbook.errors import Ambiguous, Denied, NeedsPerson, Permanent, Transient
-from runbook.scrub import scrub, shell_quote
+from runbook.patience import waiting_at_most
+from runbook.scrub import shell_quote
 from runbook.world import World
 
-PRODUCT = "runbook"
-"""The actor in the audit for what the product does by itself."""
-
-
-class EffectState(StrEnum):
-    """Where one effect stands."""
-
-    PLANNED = "planned"
-    CLAIMED = "claimed"
-    CONFIRMED = "confirmed"
-    FOUND = "found"
-    """The world was already so before anything was sent: not ours to undo."""
-    REFUSED = "refused"
-    UNDOING = "undoing"
-    UNDONE = "undone"
-    KEPT = "kept"
-    """Cannot be undone; the reason stands in the note."""
-    NEEDS_PERSON = "needs_person"
-
-
-_SETTLING = "settling"  # ExecutionState.SETTLING, whose module imports this one
-
-SETTLED = frozenset({EffectState.CONFIRMED, EffectState.FOUND})
-
-
-@dataclass(frozen=True)
-class JournalEntry:
-    """One effect as the journal has it."""
-
-    id: int
-    position: int
-    effect: Effect
-    state: EffectState
-    sends: int
-    note: str
-    result: dict[str, Any] | None
-
-    @classmethod
-    def of(cls, row: EffectRow) -> "JournalEntry":
-        """Copy a row out of its session."""
-        return cls(
-            id=row.id,
-            position=row.position,
-            effect=load_effect(row.kind, row.params),
-            state=EffectState(row.state),
-            sends=row.sends,
-            note=row.note,
-            result=row.result,
-        )
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class JournalTimings:
-    """How long doubt is probed.
+    """How long doubt is probed, and how long a limit is waited for.
 
     Args:
         settle_seconds: How long after a claim the outside world may still take to show its effect.
         probe_interval_seconds: How often it is looked at meanwhile.
+        keep_seconds: How often a process that waits says that it is alive; well below a lease's length.
         max_sends: How often one effect is sent at most before a person is asked.
+        turn_seconds: How long a rate limit is waited for before the claim; then the caller is told.
+        claimed_turn_seconds: How long it is waited for between claim and sending: a moment, for the lease runs.
     """
 
     settle_seconds: float
     probe_interval_seconds: float
+    keep_seconds: float
     max_sends: int = 3
+    turn_seconds: float = 900.0
+    claimed_turn_seconds: float = 5.0
 
 
 class Journal:
     """Applies and undoes effects under the rules above.
 
     Args:
-        ledger: Where the journal is.
+        entries: Its rows.
         world: What effects act through.
-        leases: Whose tokens claims carry.
         timings: How long doubt lasts.
         boundary: Called with the name of each point at which a crash is interesting; tests stop there.
     """
 
     def __init__(
         self,
-        ledger: Ledger,
+        entries: Entries,
         *,
         world: World,
-        leases: Leases,
         timings: JournalTimings,
         boundary: Callable[[str], None] = lambda name: None,
     ) -> None:
-        self._ledger = ledger
+        self._entries = entries
         self._world = world
-        self._leases = leases
         self._timings = timings
         self._boundary = boundary
-
-    def of_plan(self, plan_id: str) -> tuple[JournalEntry, ...]:
-        """Return a plan's effects in their order."""
-        query = select(EffectRow).where(EffectRow.plan_id == plan_id).order_by(EffectRow.position)
-        with self._ledger.read() as session:
-            return tuple(JournalEntry.of(row) for row in session.scalars(query))
-
-    def of_execution(self, execution_id: str) -> tuple[JournalEntry, ...]:
-        """Return everything an execution wrote or meant to write, records included, in the order of enrolment."""
-        query = select(EffectRow).where(EffectRow.execution_id == execution_id).order_by(EffectRow.id)
-        with self._ledger.read() as session:
-            return tuple(JournalEntry.of(row) for row in session.scalars(query))
-
-    def count_since(self, kind: str, *, params: Mapping[str, Any], since: datetime) -> int:
-        """Count the effects of a kind that were claimed since a time and not refused.
-
-        Args:
-            kind: The effect's kind.
-            params: Parameters that must be equal.
-            since: The earliest claim.
-        """
-        query = select(EffectRow.params).where(
-            EffectRow.kind == kind, EffectRow.sends > 0, EffectRow.claimed_at >= since
-        )
-        with self._ledger.read() as session:
-            found = list(session.scalars(query))
-        return sum(all(row.get(name) == value for name, value in params.items()) for row in found)
 
     def apply(self, entry_id: int, *, lease: Lease | None) -> JournalEntry:
         """Bring one effect to *confirmed* (or find that the world was already so).
@@ -153,9 +78,42 @@ class Journal:
             Transient: Nothing is in doubt that a later call will not settle; call again.
             Permanent, Denied: Refused; nothing was changed by this effect.
             NeedsPerson: It may have taken effect and no probe can tell.
+            Fenced: Another process goes on, or no gate has let the plan pass.
+        """
+        return self._in_turn(self._apply, entry_id, lease)
+
+    def undo(self, entry_id: int, *, lease: Lease | None) -> JournalEntry:
+        """Take one effect back, or note why it stays.
+
+        Only what the product itself changed is touched: an effect that was found done, or never sent, stays.
+
+        Raises:
+            Transient: Call again later.
+            NeedsPerson: The undo may have taken effect and no probe can tell.
             Fenced: Another process goes on.
         """
-        entry = self._get(entry_id)
+        return self._in_turn(self._undo, entry_id, lease)
+
+    def _in_turn(
+        self, act: Callable[[int, Lease | None], JournalEntry], entry_id: int, lease: Lease | None
+    ) -> JournalEntry:
+        """Act, and where a limit says when it may be tried again, wait for that with nothing claimed."""
+        clock = self._world.clock
+        deadline = clock.now() + timedelta(seconds=self._timings.turn_seconds)
+        while True:
+            try:
+                return act(entry_id, lease)
+            except Transient as busy:
+                again_at = clock.now() + timedelta(seconds=busy.retry_after_seconds or 0.0)
+                if not busy.retry_after_seconds or again_at > deadline:
+                    raise
+                _LOG.info("Waiting %.0f s: %s", busy.retry_after_seconds, busy.message)
+            while (left := (again_at - clock.now()).total_seconds()) > 0:
+                self._entries.keep_alive(entry_id, lease)
+                clock.sleep(min(left, self._timings.keep_seconds))
+
+    def _apply(self, entry_id: int, lease: Lease | None) -> JournalEntry:
+        entry = self._entries.get(entry_id)
         if entry.state in SETTLED:
             return entry
         if entry.state not in {EffectState.PLANNED, EffectState.CLAIMED, EffectState.REFUSED}:
@@ -172,31 +130,22 @@ class Journal:
         else:
             before = self._look_before_first_send(entry.effect)
             if before is not None:
-                return self._move(entry, EffectState.FOUND, note=before.detail, result=before.result)
+                return self._entries.move(entry, EffectState.FOUND, note=before.detail, result=before.result)
         return self._send_until_settled(entry, lease)
 
-    def undo(self, entry_id: int, *, lease: Lease | None) -> JournalEntry:
-        """Take one effect back, or note why it stays.
-
-        Only what the product itself changed is touched: an effect that was found done, or never sent, stays.
-
-        Raises:
-            Transient: Call again later.
-            NeedsPerson: The undo may have taken effect and no probe can tell.
-            Fenced: Another process goes on.
-        """
-        entry = self._get(entry_id)
+    def _undo(self, entry_id: int, lease: Lease | None) -> JournalEntry:
+        entry = self._entries.get(entry_id)
         if entry.state is EffectState.CLAIMED:
             settled = self._settle(entry, self._probe_of(entry.effect))
             if settled is None:
                 return self._needs_person(entry, "it may have been applied, and no probe can tell")
             if settled.found is not Found.DONE:
-                return self._move(entry, EffectState.PLANNED, note="never took effect")
+                return self._entries.move(entry, EffectState.PLANNED, note="never took effect")
             entry = self._confirm(entry, settled.result, note="confirmed by a probe before its undo")
         if entry.state not in {EffectState.CONFIRMED, EffectState.UNDOING}:
             return entry
         if entry.effect.no_undo:
-            return self._move(entry, EffectState.KEPT, note=entry.effect.no_undo)
+            return self._entries.move(entry, EffectState.KEPT, note=entry.effect.no_undo)
         return self._undo_until_settled(entry, lease)
 
     # --- sending -----------------------------------------------------------------------------------------
@@ -213,10 +162,11 @@ class Journal:
         while entry.sends < self._timings.max_sends:
             repeated = entry.sends > 0
             self._boundary("claim.before")
-            entry = self._claim(entry, lease, EffectState.CLAIMED)
+            entry = self._entries.claim(entry, lease, EffectState.CLAIMED)
             self._boundary("claim.after")
             try:
-                result = entry.effect.apply(self._world, repeated=repeated)
+                with waiting_at_most(self._timings.claimed_turn_seconds):
+                    result = entry.effect.apply(self._world, repeated=repeated)
             except Ambiguous as doubt:
                 settled = self._settle(entry, self._probe_of(entry.effect))
                 if settled is None and entry.effect.effect_class is EffectClass.PROBEABLE:
@@ -226,10 +176,12 @@ class Journal:
                         entry, settled.result, note="confirmed by a probe after no clear answer"
                     )
             except Transient:
-                self._not_sent(entry, EffectState.PLANNED, note="not sent: the other side was not ready")
+                self._entries.unclaim(
+                    entry, EffectState.PLANNED, note="not sent: the other side was not ready"
+                )
                 raise
             except (Permanent, Denied) as error:
-                self._not_sent(entry, EffectState.REFUSED, note=str(error))
+                self._entries.unclaim(entry, EffectState.REFUSED, note=str(error))
                 raise
             else:
                 self._boundary("confirm.before")
@@ -256,10 +208,11 @@ class Journal:
             if seen.found is Found.DONE:
                 return self._undone(entry)
             self._boundary("undo-claim.before")
-            entry = self._claim(entry, lease, EffectState.UNDOING)
+            entry = self._entries.claim(entry, lease, EffectState.UNDOING)
             self._boundary("undo-claim.after")
             try:
-                entry.effect.undo(self._world, entry.result or {})
+                with waiting_at_most(self._timings.claimed_turn_seconds):
+                    entry.effect.undo(self._world, entry.result or {})
             except Ambiguous:
                 continue
             except (Permanent, Denied) as error:
@@ -287,91 +240,27 @@ class Journal:
             The last answer; None where the probe cannot tell at all, or is refused.
         """
         clock = self._world.clock
-        with self._ledger.read() as session:
-            claimed_at = session.get_one(EffectRow, entry.id).claimed_at
-        deadline = (claimed_at or clock.now()) + timedelta(seconds=self._timings.settle_seconds)
+        deadline = (entry.claimed_at or clock.now()) + timedelta(seconds=self._timings.settle_seconds)
         while True:
             seen = _look(probe)
             if seen.found is Found.DONE or clock.now() >= deadline:
                 return None if seen.found is Found.UNKNOWN else seen
             clock.sleep(self._timings.probe_interval_seconds)
 
-    # --- rows --------------------------------------------------------------------------------------------
-
-    def _get(self, entry_id: int) -> JournalEntry:
-        with self._ledger.read() as session:
-            return JournalEntry.of(session.get_one(EffectRow, entry_id))
-
-    def _claim(self, entry: JournalEntry, lease: Lease | None, state: EffectState) -> JournalEntry:
-        now = self._world.clock.now()
-        with self._ledger.write() as session:
-            row = session.get_one(EffectRow, entry.id)
-            _require_open_plan(session, row, state)
-            if lease is None:
-                _require_unmoved(row, entry)
-            else:
-                self._leases.renew(session, lease)
-                row.lease_token = lease.tokens[entry.effect.target]
-            row.state = state
-            row.claimed_at = now
-            if state is EffectState.CLAIMED:
-                row.sends += 1
-            self._audit(session, entry, state, {"sends": row.sends})
-            return JournalEntry.of(row)
-
     def _confirm(self, entry: JournalEntry, result: dict[str, Any], *, note: str) -> JournalEntry:
-        return self._move(entry, EffectState.CONFIRMED, note=note, result=result)
+        return self._entries.move(entry, EffectState.CONFIRMED, note=note, result=result)
 
     def _undone(self, entry: JournalEntry) -> JournalEntry:
-        return self._move(entry, EffectState.UNDONE, note="taken back")
+        return self._entries.move(entry, EffectState.UNDONE, note="taken back")
 
     def _needs_person(self, entry: JournalEntry, why: str) -> JournalEntry:
-        return self._move(entry, EffectState.NEEDS_PERSON, note=why)
+        return self._entries.move(entry, EffectState.NEEDS_PERSON, note=why)
 
     def _cannot_tell(self, entry: JournalEntry, why: str) -> NeedsPerson:
         self._needs_person(entry, why)
         return NeedsPerson(
             f"Nobody can tell whether “{entry.effect.describe()}” took effect.",
             next_step=_by_hand(entry.effect),
-        )
-
-    def _not_sent(self, entry: JournalEntry, state: EffectState, *, note: str) -> JournalEntry:
-        # The claim is taken back: nothing is in doubt, nothing will be "repeated", no send is used up.
-        return self._move(entry, state, note=note, unsent=1)
-
-    def _move(
-        self,
-        entry: JournalEntry,
-        state: EffectState,
-        *,
-        note: str,
-        result: dict[str, Any] | None = None,
-        unsent: int = 0,
-    ) -> JournalEntry:
-        now = self._world.clock.now()
-        note = scrub(note)
-        with self._ledger.write() as session:
-            row = session.get_one(EffectRow, entry.id)
-            row.state = state
-            row.note = note
-            row.sends -= unsent
-            if result is not None:
-                row.result = result
-            if state in SETTLED:
-                row.confirmed_at = now
-            if state is EffectState.UNDONE:
-                row.undone_at = now
-            self._audit(session, entry, state, {"note": note})
-            return JournalEntry.of(row)
-
-    def _audit(self, session: Session, entry: JournalEntry, state: EffectState, body: dict[str, Any]) -> None:
-        audit.append(
-            session,
-            now=self._world.clock.now(),
-            actor=PRODUCT,
-            event=f"effect.{state}",
-            subject=f"effect:{entry.id}",
-            body={"kind": entry.effect.kind, "what": scrub(entry.effect.describe()), **body},
         )
 
 
@@ -381,42 +270,6 @@ def _look(probe: Callable[[], ProbeResult]) -> ProbeResult:
         return probe()
     except (Permanent, Denied) as error:
         return ProbeResult(found=Found.UNKNOWN, detail=str(error))
-
-
-def _require_unmoved(row: EffectRow, entry: JournalEntry) -> None:
-    """Refuse a claim of a record that another process claimed since it was read: no lease guards records.
-
-    Raises:
-        Transient: It did; what became of it is to be probed first.
-    """
-    if (row.state, row.sends) != (entry.state, entry.sends):
-        raise Transient(
-            f"“{entry.effect.describe()}” is being written by another process.",
-            unchanged="This process has sent nothing.",
-            next_step="try again in a moment: what the other one wrote is looked for first",
-        )
-
-
-def _require_open_plan(session: Session, row: EffectRow, state: EffectState) -> None:
-    """Refuse a claim for a plan that was ended or is being undone: by the sweeper, say, while this process slept.
-
-    Raises:
-        Fenced: It was.
-    """
-    plan = session.get(PlanRow, row.plan_id) if row.plan_id is not None else None
-    if plan is not None and plan.ended_at is not None:
-        raise Fenced(
-            f"Plan {plan.digest[:16]} ended meanwhile as {plan.state}: {plan.reason}.",
-            unchanged="This process has sent nothing since.",
-            next_step="nothing: whoever ended it has settled it",
-        )
-    execution = session.get_one(ExecutionRow, row.execution_id)
-    if plan is not None and state is EffectState.CLAIMED and execution.state == _SETTLING:
-        raise Fenced(
-            f"Plan {plan.digest[:16]} is being undone: {execution.reason}.",
-            unchanged="This process has sent nothing since.",
-            next_step="nothing: whoever undoes it settles it",
-        )
 
 
 def _by_hand(effect: Effect) -> str:

@@ -3,7 +3,6 @@
 import uuid
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import func, select
@@ -12,31 +11,21 @@ from sqlalchemy.orm import Session
 from runbook.clock import Clock
 from runbook.decisions.approval import MINIMUM_DIGEST_DIGITS
 from runbook.engine import audit
-from runbook.engine.executions import OPEN_STATES, ExecutionState, RequesterKind, end_execution
-from runbook.engine.journal import PRODUCT, EffectState
+from runbook.engine.audit import PRODUCT
+from runbook.engine.executions import end_execution
 from runbook.engine.ledger import Ledger
 from runbook.engine.plan import Plan, PlanView
 from runbook.engine.schema import EffectRow, ExecutionRow, OpenTargetRow, PlanRow
+from runbook.engine.states import (
+    ACTIVE_STATES,
+    OPEN_STATES,
+    EffectState,
+    ExecutionState,
+    PlanState,
+    RequesterKind,
+)
 from runbook.errors import Conflict, UsageError
 from runbook.scrub import scrub
-
-
-class PlanState(StrEnum):
-    """Where a plan stands."""
-
-    WAITING = "waiting"
-    APPLYING = "applying"
-    DONE = "done"
-    VOIDED = "voided"
-    REJECTED = "rejected"
-    EXPIRED = "expired"
-    SUPERSEDED = "superseded"
-    CANCELLED = "cancelled"
-    UNDONE = "undone"
-    NEEDS_PERSON = "needs_person"
-
-
-ACTIVE_STATES = (PlanState.WAITING, PlanState.APPLYING)
 
 
 @dataclass(frozen=True)

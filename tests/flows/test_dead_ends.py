@@ -4,9 +4,8 @@ from datetime import timedelta
 
 import pytest
 
-from runbook.engine.executions import ExecutionState
-from runbook.engine.plans import PlanState
 from runbook.engine.schema import PlanRow
+from runbook.engine.states import ExecutionState, PlanState
 from runbook.requests import ClearCachesRequest, Mode, TriageRequest
 from tests.flows.theatre import Theatre
 

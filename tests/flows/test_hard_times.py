@@ -5,8 +5,8 @@ from sqlalchemy import select
 
 from deployments.starting import start
 from flows.sweep import TARGET
-from runbook.engine.executions import ExecutionState, RequesterKind
 from runbook.engine.schema import ApprovalRow, LeaseRow
+from runbook.engine.states import ExecutionState, RequesterKind
 from runbook.requests import ClearCachesRequest, Mode
 from tests.flows.theatre import RESUME_COUNTS, Theatre
 

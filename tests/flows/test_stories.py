@@ -9,9 +9,7 @@ import pytest
 import requests
 
 from runbook.engine import audit
-from runbook.engine.executions import ExecutionState, RequesterKind
-from runbook.engine.journal import EffectState
-from runbook.engine.plans import PlanState
+from runbook.engine.states import EffectState, ExecutionState, PlanState, RequesterKind
 from runbook.requests import ClearCachesRequest, Mode, TriageRequest
 from tests.flows.theatre import Theatre
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from runbook.engine.executions import ExecutionState
+from runbook.engine.states import ExecutionState
 from tests.flows.theatre import Theatre
 
 pytestmark = pytest.mark.xdist_group("theatre")

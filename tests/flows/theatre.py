@@ -21,9 +21,10 @@ import sandbox
 from deployments.environment import base_environment, client_environment
 from deployments.prefect_runs import FlowRunState, PrefectRuns
 from deployments.supervisor import Supervisor
+from runbook.engine.entries import JournalEntry
 from runbook.engine.executions import Execution
-from runbook.engine.journal import EffectState, JournalEntry
 from runbook.engine.plans import StoredPlan
+from runbook.engine.states import EffectState
 from runbook.errors import Transient
 from runbook.installation import Installation
 from runbook.requests import Mode, ProcedureRequest, SweepRequest, TriageRequest
@@ -285,7 +286,7 @@ class Theatre:
 
     def journal(self, plan: StoredPlan) -> tuple[JournalEntry, ...]:
         """Return a plan's effects."""
-        return self.here.engine.journal.of_plan(plan.id)
+        return self.here.engine.entries.of_plan(plan.id)
 
     def until(self, what: str, look: Callable[[], T | None], *, seconds: float = STEP_SECONDS) -> T:
         """Wait until ``look`` returns something, with a deadline."""

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import sandbox
-from runbook.engine.executions import RequesterKind
 from runbook.engine.plan import Plan, PlanView
-from runbook.engine.plans import PlanState, StoredPlan
+from runbook.engine.plans import StoredPlan
+from runbook.engine.states import PlanState, RequesterKind
 from runbook.installation import Installation
 from runbook.policy import load_policy
 from runbook.settings import Settings

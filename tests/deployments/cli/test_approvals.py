@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 import sandbox
-from runbook.engine.plans import PlanState
+from runbook.engine.states import PlanState
 from runbook.installation import Installation
 from tests.deployments.cli.conftest import Runbook
 from tests.deployments.cli.story import REPOSITORY, Story, comment_as, product, waiting_plan

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from runbook.clients.budget import Budget, Refusal, SecondaryLimits, read_refusal
 from runbook.clock import VirtualClock
 from runbook.errors import Transient
+from runbook.patience import waiting_at_most
 
 START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
@@ -155,6 +156,18 @@ def test_a_wait_longer_than_allowed_is_refused_with_its_length_and_nothing_sent(
     assert clock.now() == START
     assert budget.calls() == {}
     assert budget.waited_seconds() == 0
+
+
+def test_a_caller_in_a_hurry_is_refused_a_wait_that_the_budget_would_allow() -> None:
+    clock = VirtualClock(START)
+    budget = Budget(clock, max_wait_seconds=900)
+    budget.refused(Refusal(wait_seconds=30, resource=None), {})
+    with pytest.raises(Transient) as refused, waiting_at_most(5), budget.spend("POST"):
+        raise AssertionError("it was sent")
+    assert refused.value.retry_after_seconds == pytest.approx(31)
+    assert clock.now() == START
+    with budget.spend("POST"):
+        assert clock.now() - START == timedelta(seconds=31)
 
 
 def test_other_hourly_budgets_do_not_hold_a_call_back() -> None:

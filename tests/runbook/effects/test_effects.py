@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -14,8 +15,8 @@ from runbook.effects.catalogue import registered
 from runbook.effects.incident_issues import CloseIssue, OpenIssue, PostComment
 from runbook.engine.effects import Effect, Found, load_effect
 from runbook.engine.engine import Ended, Verification
-from runbook.engine.journal import EffectState, JournalEntry
-from runbook.engine.plans import PlanState
+from runbook.engine.entries import JournalEntry
+from runbook.engine.states import EffectState, PlanState
 from runbook.errors import Ambiguous, Denied, NeedsPerson, NotFound, RunbookError, Transient, UsageError
 from runbook.scrub import shell_quote
 from runbook.world import World
@@ -57,7 +58,7 @@ def apply(desk: Desk, effect: Effect) -> JournalEntry:
     if effect.target.startswith("issues:"):
         desk.engine.executions.begin("e1", procedure="p", repository=REPOSITORY, subject="s", request={})
         return desk.engine.record("e1", "record", effect)
-    plan = desk.show(effect)
+    plan = desk.show(effect, passed=True)
     lease = desk.engine.leases.acquire(plan.plan.targets, execution_id="e1")
     return desk.engine.journal.apply(desk.entries(plan)[0].id, lease=lease)
 
@@ -106,7 +107,7 @@ def test_a_rerun_starts_one_attempt_of_the_failed_jobs(desk: Desk) -> None:
 
 
 def test_a_rerun_that_somebody_else_started_is_found_and_not_ours_to_cancel(desk: Desk) -> None:
-    plan = desk.show(desk.rerun())
+    plan = desk.show(desk.rerun(), passed=True)
     desk.person("alice").rerun_failed_jobs(REPOSITORY, desk.run_id)
     outcome = desk.engine.apply(plan, verify=lambda lease: Verification(passed=False, reason="red"))
     assert [entry.state for entry in outcome.entries] == [EffectState.FOUND]
@@ -114,7 +115,7 @@ def test_a_rerun_that_somebody_else_started_is_found_and_not_ours_to_cancel(desk
 
 
 def test_an_unverified_rerun_is_cancelled(desk: Desk) -> None:
-    plan = desk.show(desk.rerun())
+    plan = desk.show(desk.rerun(), passed=True)
     outcome = desk.engine.apply(plan, verify=lambda lease: Verification(passed=False, reason="red"))
     assert [entry.state for entry in outcome.entries] == [EffectState.UNDONE]
     assert sent(desk, "POST", "/cancel") == [True]
@@ -125,7 +126,7 @@ def test_a_rerun_that_ended_by_itself_is_not_cancelled(desk: Desk) -> None:
         desk.clock.sleep(1000)
         return Verification(passed=False, reason="red")
 
-    plan = desk.show(desk.rerun())
+    plan = desk.show(desk.rerun(), passed=True)
     outcome = desk.engine.apply(plan, verify=wait)
     assert [entry.state for entry in outcome.entries] == [EffectState.UNDONE]
     assert sent(desk, "POST", "/cancel") == []
@@ -136,13 +137,13 @@ def test_the_undo_of_a_rerun_whose_run_was_deleted_has_nothing_left_to_stop(desk
         del desk.box.repository.runs[desk.run_id]
         return Verification(passed=False, reason="gone")
 
-    plan = desk.show(desk.rerun())
+    plan = desk.show(desk.rerun(), passed=True)
     outcome = desk.engine.apply(plan, verify=delete)
     assert (outcome.ended, outcome.entries[0].state) == (Ended.UNDONE, EffectState.UNDONE)
 
 
 def test_a_run_deleted_before_its_rerun_ends_the_plan_undone(desk: Desk) -> None:
-    plan = desk.show(desk.clear(), desk.rerun())
+    plan = desk.show(desk.clear(), desk.rerun(), passed=True)
     desk.box.repository.runs.clear()
     outcome = desk.engine.apply(plan, verify=lambda lease: PASSED)
     assert (outcome.ended, desk.engine.plans.get(plan.id).state) == (Ended.UNDONE, PlanState.UNDONE)
@@ -309,20 +310,33 @@ def test_a_missing_permission_is_named_and_nothing_changes(desk: Desk, kind: str
 def test_an_effect_held_off_by_a_rate_limit_is_sent_once_when_it_is_over(desk: Desk, kind: str) -> None:
     make, method, path = SAMPLES[kind]
     effect = make(desk)
-    plan = desk.show(effect)
+    plan = desk.show(effect, passed=True)
     lease = desk.engine.leases.acquire(plan.plan.targets, execution_id="e1")
-    number = desk.entries(plan)[0].id
     desk.box.fail("429", method=method, path_regex=path, retry_after=30, times=5)
-    while desk.box.server.faults.as_json():
-        with pytest.raises(Transient):
-            desk.engine.journal.apply(number, lease=lease)
-        desk.clock.sleep(30)
-    assert desk.engine.journal.apply(number, lease=lease).state is EffectState.CONFIRMED
+    began = desk.clock.now()
+    entry = desk.engine.journal.apply(desk.entries(plan)[0].id, lease=lease)
+    assert (entry.state, entry.sends) == (EffectState.CONFIRMED, 1)
+    # Longer than a lease lasts: it was kept meanwhile.
+    assert desk.clock.now() - began >= timedelta(seconds=5 * 30)
     assert sent(desk, method, path).count(True) == 1
 
 
+@pytest.mark.parametrize("kind", ["rerun-failed-jobs", "delete-cache-entry"])
+def test_an_effect_held_off_for_long_is_left_with_nothing_claimed(desk: Desk, kind: str) -> None:
+    make, method, path = SAMPLES[kind]
+    effect = make(desk)
+    plan = desk.show(effect, passed=True)
+    lease = desk.engine.leases.acquire(plan.plan.targets, execution_id="e1")
+    desk.box.fail("429", method=method, path_regex=path, retry_after=3600)
+    with pytest.raises(Transient):
+        desk.engine.journal.apply(desk.entries(plan)[0].id, lease=lease)
+    (entry,) = desk.entries(plan)
+    assert (entry.state, entry.sends) == (EffectState.PLANNED, 0)
+    assert sent(desk, method, path) == [False]
+
+
 def test_a_rerun_in_doubt_whose_run_was_deleted_needs_a_person(desk: Desk) -> None:
-    plan = desk.show(desk.rerun())
+    plan = desk.show(desk.rerun(), passed=True)
     lease = desk.engine.leases.acquire(plan.plan.targets, execution_id="e1")
     desk.box.fail("500_before", method="POST", path_regex="/rerun-failed-jobs")
     original = desk.engine.world.github.rerun_failed_jobs

@@ -14,13 +14,14 @@ from runbook.clock import VirtualClock
 from runbook.engine import effects
 from runbook.engine.effects import Effect
 from runbook.engine.engine import Engine, Outcome, Verification
+from runbook.engine.entries import JournalEntry
 from runbook.engine.executions import Executions, Requester
-from runbook.engine.journal import JournalEntry
 from runbook.engine.ledger import Ledger
 from runbook.engine.plan import Plan, PlanView
 from runbook.engine.plans import StoredPlan
 from runbook.policy import Timings
 from tests.runbook.engine.lamps import KINDS, Lamps, LampWorld
+from tests.runbook.engine.passing import let_pass
 
 START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 REPOSITORY = "acme/voice-agent"
@@ -56,24 +57,29 @@ class Room:
         )
 
     def store(
-        self, *wanted: Effect, execution_id: str = "e1", expires_after_seconds: float = 3600
+        self,
+        *wanted: Effect,
+        execution_id: str = "e1",
+        expires_after_seconds: float = 3600,
+        waiting: bool = False,
     ) -> StoredPlan:
-        """Store a plan, in an execution of its own unless it was begun."""
+        """Store a plan, in an execution of its own unless it was begun, and let it pass unless it is to wait."""
         if self.engine.executions.get(execution_id) is None:
             self.begin(execution_id)
         plan = Plan.of(procedure="clear-caches", repository=REPOSITORY, effects=list(wanted))
-        return self.engine.plans.store(
+        stored = self.engine.plans.store(
             execution_id, plan, view=VIEW, expires_after_seconds=expires_after_seconds
         )
+        return stored if waiting else let_pass(self.engine, stored)
 
     def apply(self, plan: StoredPlan, *, passed: bool = True) -> Outcome:
-        """Apply a plan as if its gate were passed."""
+        """Apply a plan that passed its gate."""
         verdict = Verification(passed=passed, reason="looked" if passed else "still dark")
         return self.engine.apply(plan, verify=lambda lease: verdict)
 
     def entries(self, plan: StoredPlan) -> tuple[JournalEntry, ...]:
         """Return the plan's journal."""
-        return self.engine.journal.of_plan(plan.id)
+        return self.engine.entries.of_plan(plan.id)
 
 
 @pytest.fixture

@@ -18,16 +18,18 @@ from runbook.effects.actions_runs import RerunFailedJobs
 from runbook.effects.incident_issues import PostComment
 from runbook.engine.effects import Effect
 from runbook.engine.engine import Engine
-from runbook.engine.executions import Requester, RequesterKind
+from runbook.engine.entries import JournalEntry
+from runbook.engine.executions import Requester
 from runbook.engine.gate import GateContext
-from runbook.engine.journal import JournalEntry
 from runbook.engine.ledger import Ledger
 from runbook.engine.plan import Plan
 from runbook.engine.plans import StoredPlan
+from runbook.engine.states import RequesterKind
 from runbook.models import IssueComment, Permission
 from runbook.policy.approvals import ApprovalRule
 from runbook.world import World
 from tests.runbook.engine.conftest import REPOSITORY, START, TIMINGS, VIEW
+from tests.runbook.engine.passing import let_pass
 
 MAIN = "refs/heads/main"
 PRODUCT = "runbook-bot"
@@ -141,8 +143,9 @@ class Desk:
         execution_id: str = "e1",
         requester: Requester | None = None,
         issues: str = INCIDENTS,
+        passed: bool = False,
     ) -> StoredPlan:
-        """Store a plan and show it on an issue, as a procedure does."""
+        """Store a plan and show it on an issue, as a procedure does; let it pass its gate where that is asked."""
         engine = self.engine
         requester = requester or Requester(RequesterKind.PERSON, "dave")
         if engine.executions.get(execution_id) is None:
@@ -165,11 +168,12 @@ class Desk:
         comment = PostComment(repository=issues, issue=1, key=plan.id, body=f"Plan {plan.short_digest}")
         entry = engine.record(execution_id, f"plan-{plan.id}", comment)
         assert entry.result is not None
-        return engine.plans.shown(plan.id, comment_id=int(entry.result["comment"]))
+        shown = engine.plans.shown(plan.id, comment_id=int(entry.result["comment"]))
+        return let_pass(engine, shown) if passed else shown
 
     def entries(self, plan: StoredPlan) -> tuple[JournalEntry, ...]:
         """The plan's journal."""
-        return self.engine.journal.of_plan(plan.id)
+        return self.engine.entries.of_plan(plan.id)
 
     def gate(self, plan: StoredPlan, *, rule: ApprovalRule = RULE, **context: Any) -> GateDecision:
         """Ask the gate, as a flow that has just woken does."""

@@ -6,11 +6,11 @@ import pytest
 
 from runbook.engine import audit
 from runbook.engine.engine import Ended, Outcome, Verification
-from runbook.engine.executions import ExecutionState
-from runbook.engine.journal import EffectState, JournalEntry
+from runbook.engine.entries import JournalEntry
 from runbook.engine.leases import Fenced, Lease
-from runbook.engine.plans import PlanState, StoredPlan
+from runbook.engine.plans import StoredPlan
 from runbook.engine.schema import LeaseRow
+from runbook.engine.states import EffectState, ExecutionState, PlanState
 from runbook.errors import Ambiguous, Denied, Permanent, RunbookError, Transient
 from tests.runbook.engine.conftest import TIMINGS, Room
 from tests.runbook.engine.lamps import BurnMatch, Lamps, LightLamp, LightLampAgain, RingBell
@@ -25,7 +25,7 @@ class Killed(BaseException):
 
 def states(room: Room, plan_id: str) -> list[EffectState]:
     """Return the state of each effect of a plan."""
-    return [entry.state for entry in room.engine.journal.of_plan(plan_id)]
+    return [entry.state for entry in room.engine.entries.of_plan(plan_id)]
 
 
 def holders(room: Room) -> set[str | None]:
@@ -114,9 +114,17 @@ def test_what_is_put_off_goes_on_where_it_was(room: Room) -> None:
     with pytest.raises(Transient):
         room.apply(plan)
     assert holders(room) == {None}
-    assert room.engine.plans.get(plan.id).state is PlanState.WAITING
+    assert room.engine.plans.get(plan.id).state is PlanState.APPLYING
     assert room.apply(plan).ended is Ended.DONE
     assert room.lamps.sent == ["on hall", "on stairs"]
+
+
+def test_a_plan_that_no_gate_let_pass_is_not_applied(room: Room) -> None:
+    plan = room.store(HALL, waiting=True)
+    with pytest.raises(Fenced, match="is waiting, not being applied"):
+        room.apply(plan)
+    assert room.lamps.sent == []
+    assert [entry.sends for entry in room.entries(plan)] == [0]
 
 
 def test_a_verification_put_off_is_asked_again_without_sending_again(room: Room) -> None:
@@ -375,7 +383,7 @@ def test_a_record_is_no_part_of_a_plan(room: Room) -> None:
     plan = room.store(HALL)
     room.engine.record("e1", "opened", RingBell(name="bell"))
     assert [entry.effect.describe() for entry in room.entries(plan)] == ["light hall"]
-    assert len(room.engine.journal.of_execution("e1")) == 2
+    assert len(room.engine.entries.of_execution("e1")) == 2
     room.apply(plan, passed=False)
     assert "bell" in room.lamps.lit
 

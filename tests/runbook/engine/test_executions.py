@@ -6,19 +6,12 @@ import pytest
 from sqlalchemy import select
 
 from runbook.clock import VirtualClock
-from runbook.engine.executions import (
-    BY_PRODUCT,
-    OPEN_STATES,
-    Execution,
-    Executions,
-    ExecutionState,
-    Requester,
-    RequesterKind,
-)
+from runbook.engine.executions import BY_PRODUCT, Execution, Executions, Requester
 from runbook.engine.incidents import Incident, Incidents, IncidentState
 from runbook.engine.ledger import Ledger
 from runbook.engine.processes import process_identity
 from runbook.engine.schema import AttemptRow, ExecutionRow
+from runbook.engine.states import OPEN_STATES, ExecutionState, RequesterKind
 from tests.runbook.engine.conftest import REPOSITORY, START
 
 PROCEDURE = "clear-caches"

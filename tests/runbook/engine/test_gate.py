@@ -9,10 +9,11 @@ from sqlalchemy import select
 
 from runbook.decisions.approval import Ignored, Verdict
 from runbook.engine.engine import Ended, Verification
-from runbook.engine.executions import BY_PRODUCT, ExecutionState, Requester, RequesterKind
+from runbook.engine.executions import BY_PRODUCT, Requester
 from runbook.engine.gate import GateContext
-from runbook.engine.plans import PlanState, StoredPlan
+from runbook.engine.plans import StoredPlan
 from runbook.engine.schema import ApprovalRow, AuditRow, PlanRow
+from runbook.engine.states import ExecutionState, PlanState, RequesterKind
 from runbook.errors import LedgerError, NotFound, Transient
 from runbook.models import Permission
 from tests.runbook.engine.conftest import REPOSITORY

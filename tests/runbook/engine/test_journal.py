@@ -7,9 +7,9 @@ import pytest
 from runbook.engine import effects
 from runbook.engine.effects import Effect
 from runbook.engine.engine import Ended
-from runbook.engine.executions import ExecutionState
-from runbook.engine.journal import EffectState, JournalEntry
+from runbook.engine.entries import JournalEntry
 from runbook.engine.leases import Lease
+from runbook.engine.states import EffectState, ExecutionState
 from runbook.errors import Ambiguous, Denied, NeedsPerson, NotFound, Permanent, RunbookError, Transient
 from tests.runbook.engine.conftest import TIMINGS, Room
 from tests.runbook.engine.lamps import BurnMatch, LightLamp, LightLampAgain, RingBell
@@ -120,7 +120,7 @@ def test_a_claim_left_by_a_dead_process_that_no_probe_can_tell_needs_a_person(
     with pytest.raises(NeedsPerson, match="took effect"):
         room.engine.journal.apply(entry.id, lease=lease)
     assert room.lamps.sent == sent
-    assert room.engine.journal.of_execution("e1")[0].state is EffectState.NEEDS_PERSON
+    assert room.engine.entries.of_execution("e1")[0].state is EffectState.NEEDS_PERSON
 
 
 @pytest.mark.parametrize(("kind", "sent"), [(LightLampAgain, "on hall again"), (RingBell, "on hall again")])
@@ -175,7 +175,7 @@ def test_an_effect_put_off_by_the_other_side_is_as_if_never_sent(room: Room, kin
     for _ in range(7):
         with pytest.raises(Transient):
             room.engine.journal.apply(entry.id, lease=lease)
-        assert room.engine.journal.of_execution("e1")[0].state is EffectState.PLANNED
+        assert room.engine.entries.of_execution("e1")[0].state is EffectState.PLANNED
     done = room.engine.journal.apply(entry.id, lease=lease)
     assert (done.state, done.sends) == (EffectState.CONFIRMED, 1)
     assert room.lamps.sent == ["on hall"] * 8
@@ -197,7 +197,7 @@ def test_a_refused_effect_changed_nothing_and_may_be_tried_again(room: Room, err
     room.lamps.fail("on", error)
     with pytest.raises(type(error)):
         room.engine.journal.apply(entry.id, lease=lease)
-    refused = room.engine.journal.of_execution("e1")[0]
+    refused = room.engine.entries.of_execution("e1")[0]
     assert (refused.state, refused.sends) == (EffectState.REFUSED, 0)
     assert error.message in refused.note
     done = room.engine.journal.apply(entry.id, lease=lease)
@@ -216,7 +216,7 @@ def test_only_what_was_sent_and_not_refused_is_counted(room: Room) -> None:
 
     def count(**changes: object) -> int:
         known: dict[str, object] = {"params": {}, "since": room.clock.now() - timedelta(hours=1)}
-        return room.engine.journal.count_since("light-lamp", **{**known, **changes})  # type: ignore[arg-type]
+        return room.engine.entries.count_since("light-lamp", **{**known, **changes})  # type: ignore[arg-type]
 
     assert count() == 1
     assert count(params={"name": "hall"}) == 1

@@ -17,9 +17,11 @@ from runbook.effects.actions_runs import RerunFailedJobs
 from runbook.effects.catalogue import registered
 from runbook.effects.incident_issues import CloseIssue, OpenIssue, PostComment
 from runbook.engine.effects import Effect, EffectClass
-from runbook.engine.journal import EffectState, JournalEntry
+from runbook.engine.entries import JournalEntry
 from runbook.engine.plan import Plan, PlanView
+from runbook.engine.states import EffectState
 from tests.runbook.engine.kill_child import Job, engine_for, run_in_process
+from tests.runbook.engine.passing import let_pass
 
 REPOSITORY = "acme/voice-agent"
 KILLED = -9
@@ -215,7 +217,7 @@ def _enrol(job: Job, effect: Effect) -> Job:
     if effect.target.startswith("issues:"):
         return _with(job, record=("e1", "record", effect.kind, effect.params()))
     plan = Plan.of(procedure="clear-caches", repository=REPOSITORY, effects=[effect])
-    stored = engine.plans.store("e1", plan, view=VIEW, expires_after_seconds=3600)
+    stored = let_pass(engine, engine.plans.store("e1", plan, view=VIEW, expires_after_seconds=3600))
     return _with(job, plan_id=stored.id)
 
 
@@ -226,8 +228,8 @@ def _with(job: Job, **changes: Any) -> Job:
 def _entry(job: Job) -> JournalEntry:
     engine = engine_for(job)
     if job.plan_id:
-        return engine.journal.of_plan(job.plan_id)[0]
-    return engine.journal.of_execution("e1")[0]
+        return engine.entries.of_plan(job.plan_id)[0]
+    return engine.entries.of_execution("e1")[0]
 
 
 def _applied(box: sandbox.Box, method: str, path_end: str) -> int:

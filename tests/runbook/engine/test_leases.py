@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from runbook.clock import VirtualClock
-from runbook.engine.journal import EffectState
 from runbook.engine.leases import Fenced, Lease, Leases
 from runbook.engine.ledger import Ledger
 from runbook.engine.processes import is_provably_dead, process_identity
 from runbook.engine.schema import LeaseRow
+from runbook.engine.states import EffectState
 from runbook.errors import Transient
 from tests.runbook.engine import children
 from tests.runbook.engine.conftest import START, TIMINGS, Room

@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 from runbook.effects.actions_caches import DeleteCacheEntries
 from runbook.effects.actions_runs import RerunFailedJobs
 from runbook.engine.engine import Ended
-from runbook.engine.executions import BY_PRODUCT, ExecutionState, RequesterKind
+from runbook.engine.executions import BY_PRODUCT
 from runbook.engine.plan import Plan, PlannedEffect
-from runbook.engine.plans import PlanState
 from runbook.engine.schema import OpenTargetRow, PlanRow
+from runbook.engine.states import ExecutionState, PlanState, RequesterKind
 from runbook.errors import Conflict, UsageError
 from tests.runbook.engine.conftest import REPOSITORY, VIEW, Room
 from tests.runbook.engine.lamps import BurnMatch, LightLamp
@@ -67,7 +67,7 @@ def test_whatever_would_be_done_differently_changes_the_digest(other: Plan) -> N
 
 
 def test_prose_and_time_do_not_change_the_digest(room: Room) -> None:
-    first = room.store(HALL)
+    first = room.store(HALL, waiting=True)
     room.clock.sleep(1000)
     room.begin("e2")
     again = room.engine.plans.store(
@@ -104,7 +104,7 @@ def test_targets_are_named_once_and_sorted() -> None:
 
 def test_a_stored_plan_says_who_asked_and_until_when_it_waits(room: Room) -> None:
     room.begin("e1", BY_PRODUCT)
-    plan = room.store(HALL, expires_after_seconds=60)
+    plan = room.store(HALL, expires_after_seconds=60, waiting=True)
     assert (plan.state, plan.requester_kind) == (PlanState.WAITING, RequesterKind.PRODUCT)
     assert (plan.expires_at - plan.created_at).total_seconds() == 60
     assert room.engine.plans.get(plan.id) == plan
@@ -113,9 +113,9 @@ def test_a_stored_plan_says_who_asked_and_until_when_it_waits(room: Room) -> Non
 
 
 def test_a_newer_plan_supersedes_one_that_waits_for_a_common_target(room: Room) -> None:
-    old = room.store(HALL, STAIRS, execution_id="e1")
+    old = room.store(HALL, STAIRS, execution_id="e1", waiting=True)
     room.engine.executions.wait("e1")
-    new = room.store(STAIRS, CELLAR, execution_id="e2")
+    new = room.store(STAIRS, CELLAR, execution_id="e2", waiting=True)
     plans = room.engine.plans
     assert plans.get(old.id).state is PlanState.SUPERSEDED
     assert state_of(room, "e1") is ExecutionState.SUPERSEDED
@@ -124,25 +124,25 @@ def test_a_newer_plan_supersedes_one_that_waits_for_a_common_target(room: Room) 
 
 
 def test_the_same_plan_asked_for_again_supersedes_the_first(room: Room) -> None:
-    old = room.store(HALL, execution_id="e1")
-    new = room.store(HALL, execution_id="e2")
+    old = room.store(HALL, execution_id="e1", waiting=True)
+    new = room.store(HALL, execution_id="e2", waiting=True)
     assert old.digest == new.digest
     assert room.engine.plans.by_digits(new.digest).id == new.id
 
 
 def test_an_execution_has_one_open_plan_at_a_time(room: Room) -> None:
     """An orphan and its revival may both get as far as here; one of them stores."""
-    plan = room.store(HALL)
+    plan = room.store(HALL, waiting=True)
     for effect in (HALL, STAIRS):
         with pytest.raises(Conflict, match="has a plan already"):
-            room.store(effect)
+            room.store(effect, waiting=True)
     assert room.engine.plans.waiting() == (plan,)
     assert open_targets(room) == {"lamp:hall": "e1"}
 
 
 def test_plans_for_other_targets_wait_side_by_side(room: Room) -> None:
-    room.store(HALL, execution_id="e1")
-    room.store(STAIRS, execution_id="e2")
+    room.store(HALL, execution_id="e1", waiting=True)
+    room.store(STAIRS, execution_id="e2", waiting=True)
     assert len(room.engine.plans.waiting()) == 2
 
 
@@ -151,17 +151,17 @@ def test_a_plan_on_a_target_that_is_being_changed_is_refused_and_leaves_nothing(
     with room.engine.ledger.write() as session:
         session.get_one(PlanRow, busy.id).state = PlanState.APPLYING
     with pytest.raises(Conflict, match=r"lamp:hall is being changed by clear-caches \(e1\)"):
-        room.store(STAIRS, HALL, execution_id="e2")
+        room.store(STAIRS, HALL, execution_id="e2", waiting=True)
     assert room.engine.plans.latest("e2") is None
-    assert room.engine.journal.of_execution("e2") == ()
+    assert room.engine.entries.of_execution("e2") == ()
     assert open_targets(room) == {"lamp:hall": "e1"}
     assert room.engine.plans.get(busy.id).state is PlanState.APPLYING
 
 
 def test_a_plan_that_plans_anew_for_its_own_targets_keeps_them(room: Room) -> None:
-    first = room.store(HALL, execution_id="e1")
+    first = room.store(HALL, execution_id="e1", waiting=True)
     room.engine.plans.end(first.id, PlanState.VOIDED, reason="moved on")
-    second = room.store(HALL, execution_id="e1")
+    second = room.store(HALL, execution_id="e1", waiting=True)
     assert room.engine.plans.active("e1") == second
     assert open_targets(room) == {"lamp:hall": "e1"}
 
@@ -169,12 +169,12 @@ def test_a_plan_that_plans_anew_for_its_own_targets_keeps_them(room: Room) -> No
 def test_an_execution_that_was_superseded_while_it_planned_anew_cannot_take_its_target_back(
     room: Room,
 ) -> None:
-    first = room.store(HALL, execution_id="e1")
+    first = room.store(HALL, execution_id="e1", waiting=True)
     room.engine.plans.end(first.id, PlanState.VOIDED, reason="moved on")
-    newer = room.store(HALL, execution_id="e2")
+    newer = room.store(HALL, execution_id="e2", waiting=True)
     assert state_of(room, "e1") is ExecutionState.SUPERSEDED
     with pytest.raises(Conflict, match="superseded"):
-        room.store(HALL, execution_id="e1")
+        room.store(HALL, execution_id="e1", waiting=True)
     assert room.engine.plans.waiting() == (newer,)
     assert state_of(room, "e2") is ExecutionState.RUNNING
 
@@ -186,7 +186,7 @@ def test_a_plan_that_was_applied_and_has_only_its_record_to_write_is_not_superse
     """Its process may die before the record: then it must go on with that, not be told it never happened."""
     applied = room.store(HALL, execution_id="e1")
     assert room.apply(applied, passed=passed).ended is ended
-    room.store(HALL, execution_id="e2")
+    room.store(HALL, execution_id="e2", waiting=True)
     assert state_of(room, "e1") in {ExecutionState.RUNNING, ExecutionState.SETTLING}
     assert open_targets(room) == {"lamp:hall": "e2"}
     room.engine.executions.end("e1", ExecutionState(ended), reason="recorded")
@@ -195,14 +195,14 @@ def test_a_plan_that_was_applied_and_has_only_its_record_to_write_is_not_superse
 
 
 def test_ending_an_execution_frees_its_targets(room: Room) -> None:
-    room.store(HALL, STAIRS, execution_id="e1")
+    room.store(HALL, STAIRS, execution_id="e1", waiting=True)
     room.engine.executions.end("e1", ExecutionState.REJECTED, reason="r")
     assert open_targets(room) == {}
 
 
 @pytest.mark.parametrize("state", [PlanState.DONE, PlanState.REJECTED, PlanState.SUPERSEDED])
 def test_a_plan_that_ended_stays_as_it_ended(room: Room, state: PlanState) -> None:
-    plan = room.store(HALL)
+    plan = room.store(HALL, waiting=True)
     room.engine.plans.end(plan.id, state, reason="first")
     room.engine.plans.end(plan.id, PlanState.CANCELLED, reason="second")
     ended = room.engine.plans.get(plan.id)
@@ -215,7 +215,7 @@ def test_a_plan_that_ended_stays_as_it_ended(room: Room, state: PlanState) -> No
 
 @pytest.mark.parametrize("digits", [16, 17, 40, 64])
 def test_a_plan_is_found_by_the_first_digits_of_its_digest(room: Room, digits: int) -> None:
-    plan = room.store(HALL)
+    plan = room.store(HALL, waiting=True)
     found = room.engine.plans.by_digits(f" {plan.digest[:digits].upper()} ")
     assert (found.id, found.short_digest) == (plan.id, plan.digest[:16])
 
@@ -224,13 +224,13 @@ def test_a_plan_is_found_by_the_first_digits_of_its_digest(room: Room, digits: i
     "digits", ["", "0123456789abcde", "g" * 16, "\N{ARABIC-INDIC DIGIT ZERO}" * 16, "0x" + "1" * 16, "%" * 16]
 )
 def test_what_is_not_sixteen_digits_is_refused(room: Room, digits: str) -> None:
-    room.store(HALL)
+    room.store(HALL, waiting=True)
     with pytest.raises(UsageError, match="16 or more hexadecimal digits"):
         room.engine.plans.by_digits(digits)
 
 
 def test_digits_of_no_plan_or_of_one_that_no_longer_waits_are_refused(room: Room) -> None:
-    plan = room.store(HALL)
+    plan = room.store(HALL, waiting=True)
     with pytest.raises(UsageError, match="No waiting plan"):
         room.engine.plans.by_digits("0" * 16)
     room.engine.plans.end(plan.id, PlanState.EXPIRED, reason="r")
@@ -239,7 +239,10 @@ def test_digits_of_no_plan_or_of_one_that_no_longer_waits_are_refused(room: Room
 
 
 def test_digits_that_fit_two_plans_are_refused(room: Room) -> None:
-    plans = [room.store(HALL, execution_id="e1"), room.store(STAIRS, execution_id="e2")]
+    plans = [
+        room.store(HALL, execution_id="e1", waiting=True),
+        room.store(STAIRS, execution_id="e2", waiting=True),
+    ]
     with room.engine.ledger.write() as session:
         for plan, last in zip(plans, "12", strict=True):
             session.get_one(PlanRow, plan.id).digest = "a" * 20 + last * 44
@@ -257,17 +260,17 @@ def test_an_unknown_plan_is_refused(room: Room) -> None:
 
 
 def test_every_ask_has_a_number_of_its_own(room: Room) -> None:
-    first = room.store(HALL)
+    first = room.store(HALL, waiting=True)
     assert [room.engine.plans.ask(first.id) for _ in range(3)] == [1, 2, 3]
     room.engine.plans.end(first.id, PlanState.VOIDED, reason="r")
-    second = room.store(STAIRS)
+    second = room.store(STAIRS, waiting=True)
     assert room.engine.plans.ask(second.id) == 1
     assert room.engine.plans.asks_of("e1") == 4
     assert room.engine.plans.asks_of("never") == 0
 
 
 def test_where_a_plan_is_shown_is_kept(room: Room) -> None:
-    plan = room.store(HALL)
+    plan = room.store(HALL, waiting=True)
     room.engine.plans.placed(plan.id, issues_repository="acme/incidents", issue_number=3, issue_url="u")
     shown = room.engine.plans.shown(plan.id, comment_id=9)
     assert (shown.issues_repository, shown.issue_number, shown.comment_id) == ("acme/incidents", 3, 9)
@@ -282,7 +285,7 @@ def test_the_scorecard_counts_what_was_applied_and_what_was_verified(room: Room)
         plan = room.store(BurnMatch(name=f"lamp-{number}"), execution_id=f"e{number}")
         room.apply(plan, passed=passed)
         room.engine.executions.end(f"e{number}", ExecutionState.DONE, reason="r")
-    rejected = room.store(HALL, execution_id="e9")
+    rejected = room.store(HALL, execution_id="e9", waiting=True)
     room.engine.plans.end(rejected.id, PlanState.REJECTED, reason="r")
     assert card() == "helped 2 of 3 times before"
     assert room.engine.plans.scorecard(remedy="other", failure_class="c").tried == 0
