@@ -130,7 +130,8 @@ _MARKDOWN = re.compile(r"[\\`*_\[\]<>|~$&]")
 _BLOCK_START = re.compile(r"(?m)^([-+=/!.?])")
 _ORDERED_LIST = re.compile(r"(?m)^(\d{1,9})([.)])")
 _REFERENCES = re.compile(r"(?i)[@#]|www(?=\.)|\bGH(?=-\d)|(?<=:)//")
-_COMMAND_LINE = re.compile(r"(?m)^(\s*)(/[A-Za-z][\w-]*)(?=\s|$)")
+# A path (/usr/bin/ld) is none: its first word goes on with a slash or a dot.
+_COMMAND_LINE = re.compile(r"(?m)^(\s*)(/[A-Za-z][\w-]*)(?![\w/.-])")
 
 
 def neutralise_terminal(text: str) -> str:
