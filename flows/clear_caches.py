@@ -2,7 +2,8 @@
 
 from prefect import State, flow
 
-from flows.procedure import Nothing, Proposal, Run, begin, follow, place_of
+from flows.procedure import Nothing, Proposal, follow
+from flows.run import Run, begin, place_of
 from runbook.decisions.cache_selection import CacheSelection, plan_deletions, select_requested
 from runbook.effects.actions_caches import DeleteCacheEntries, DeleteCacheEntry
 from runbook.engine.engine import Ended, Outcome

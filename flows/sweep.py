@@ -11,7 +11,8 @@ from prefect.exceptions import ObjectNotFound
 from prefect.logging import get_run_logger
 from prefect.states import AwaitingRetry, Completed
 
-from flows.procedure import IssuePlace
+from flows.closing import close_incident
+from flows.run import IssuePlace
 from flows.waking import flow_run_id
 from runbook import report
 from runbook.decisions.sweep import (
@@ -64,15 +65,14 @@ def _sweep(here: Installation, client: SyncPrefectClient, lease: Lease, *, apply
     failed: list[str] = []
     for execution in here.engine.executions.open():
         here.engine.leases.keep(lease)
-        decision = _decide(here, client, execution)
-        if decision.action is SweepAction.LEAVE:
-            continue
-        done.append(f"{decision.action} {execution.procedure} ({execution.subject}): {decision.reason}")
-        log.info(scrub(done[-1]))
-        if not apply:
-            continue
         try:
-            _carry_out(here, client, execution, decision)
+            decision = _decide(here, client, execution)
+            if decision.action is SweepAction.LEAVE:
+                continue
+            done.append(f"{decision.action} {execution.procedure} ({execution.subject}): {decision.reason}")
+            log.info(scrub(done[-1]))
+            if apply:
+                _carry_out(here, client, execution, decision)
         except RunbookError as error:  # one that cannot be settled now must not keep the others waiting
             failed.append(f"{execution.id}: {error}")
             log.warning("%s: %s", execution.id, scrub(str(error)))
@@ -136,6 +136,9 @@ def _settle(here: Installation, execution: Execution, state: ExecutionState, rea
     if place is not None:
         try:
             _write_settled(here, execution, place, _settled_markdown(execution, ended, reason, outcome))
+            if ended is ExecutionState.DONE and execution.incident_id is not None:
+                incident = here.engine.incidents.get(execution.incident_id)
+                close_incident(here, execution.id, incident, outcome.reason if outcome else reason)
         except Permanent as error:
             # An issue that was deleted will not come back: the ledger's own record has to do.
             reason = f"{reason}; it could not be written on its issue: {error.message}"

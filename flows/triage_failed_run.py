@@ -7,7 +7,9 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.states import Completed
 
 from flows.clear_caches import cache_table, counted
-from flows.procedure import IssuePlace, Nothing, Proposal, Run, begin, ended_state, follow
+from flows.closing import close_incident, place_of_incident
+from flows.procedure import Nothing, Proposal, ended_state, follow
+from flows.run import IssuePlace, Run, begin
 from runbook import report
 from runbook.assessment import Assessment
 from runbook.decisions.cache_selection import CacheSelection, restorable_refs, select_implicated
@@ -193,14 +195,16 @@ def _overtaken(run: Run, newest: WorkflowRun) -> Nothing:
     if newest.conclusion in GREEN:
         reason = f"run {newest.id} is green at attempt {newest.run_attempt} without our doing"
         if incident is not None:
-            _close_incident(run, incident, reason)
+            close_incident(run.here, run.execution.id, incident, reason)
         return Nothing(name="Resolved", reason=reason)
     reason = (
         f"attempt {newest.run_attempt}, the newest of run {newest.id}, is {newest.conclusion or newest.status}; "
         "a failure of it is triaged on its own"
     )
     if incident is not None:
-        run.comment(_place(incident), "overtaken", f"No remedy is proposed: {report.words(reason)}.")
+        run.comment(
+            place_of_incident(incident), "overtaken", f"No remedy is proposed: {report.words(reason)}."
+        )
     return Nothing(name="Overtaken", reason=reason)
 
 
@@ -285,7 +289,7 @@ def _open_incident(run: Run, assessment: Assessment) -> IssuePlace:
     body = report.incident_markdown(assessment, on_call=run.here.policy.on_call)
     if incident.issue_number is None:
         incident = _open_issue(run, incident, body)
-    place = _place(incident)
+    place = place_of_incident(incident)
     if (incident.detail["run_id"], incident.detail["run_attempt"]) != (failed.id, failed.run_attempt):
         run.comment(place, f"assessment-{failed.id}-{failed.run_attempt}", body)
     return place
@@ -321,21 +325,4 @@ def _verify(plan: StoredPlan, lease: Lease) -> Verification:
 def _conclude(run: Run, plan: StoredPlan, outcome: Outcome) -> None:
     incident = _incident(run)
     if incident is not None and outcome.ended is Ended.DONE:
-        _close_incident(run, incident, outcome.reason)
-
-
-def _close_incident(run: Run, incident: Incident, resolution: str) -> None:
-    """Close it with its timeline and the audit's head, the witness outside (R12)."""
-    engine = run.here.engine
-    closed = engine.incidents.close(incident.id, resolution=resolution)
-    place = _place(closed)
-    run.comment(
-        place, "closing", report.closing_markdown(engine.timeline(run.execution.id), engine.audit_head())
-    )
-    run.close_issue(place)
-
-
-def _place(incident: Incident) -> IssuePlace:
-    if incident.issue_number is None:
-        raise AssertionError(f"incident {incident.id} has no issue yet")
-    return IssuePlace(incident.issues_repository, incident.issue_number, incident.issue_url)
+        close_incident(run.here, run.execution.id, incident, outcome.reason)

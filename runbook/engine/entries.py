@@ -34,7 +34,7 @@ class JournalEntry:
     sends: int
     note: str
     result: dict[str, Any] | None
-    claimed_at: datetime | None
+    claimed_at: datetime | None = None
 
     @classmethod
     def of(cls, row: EffectRow) -> "JournalEntry":

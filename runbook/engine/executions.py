@@ -3,7 +3,7 @@
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import delete, select
@@ -22,10 +22,17 @@ from runbook.scrub import scrub
 
 @dataclass(frozen=True)
 class Requester:
-    """Who asked, where the caller knows it for itself."""
+    """Who asked, where the caller knows it for itself.
+
+    Args:
+        kind: What kind of requester it is.
+        name: Its name.
+        at_most_every_seconds: A run within this time of the last one in its name is taken for nobody's.
+    """
 
     kind: RequesterKind
     name: str
+    at_most_every_seconds: float = 0.0
 
 
 BY_PRODUCT = Requester(RequesterKind.PRODUCT, PRODUCT)
@@ -127,7 +134,7 @@ class Executions:
         with self._ledger.write() as session:
             row = session.get(ExecutionRow, execution_id)
             if row is None:
-                if requester is None:
+                if requester is None or self._too_soon(session, requester):
                     name, kind = self._look_up(session, execution_id, procedure, request, idempotency_key)
                 else:
                     name, kind = requester.name, requester.kind
@@ -177,8 +184,8 @@ class Executions:
     def claim_attempt(self, execution_id: str, *, repository: str, run_id: int, run_attempt: int) -> bool:
         """Claim a failed attempt for this execution (R10).
 
-        One whose holder ended before it gave it an incident (its run was cancelled, say) can be claimed anew:
-        else nobody could ever triage it.
+        One whose holder ended without having resolved it (its plan was rejected or expired, its run cancelled)
+        can be claimed anew: else nobody could ever ask for its triage again.
 
         Returns:
             Whether it is ours; False where another execution claimed it first.
@@ -235,7 +242,21 @@ class Executions:
             row.state = state
             row.reason = scrub(reason)
             row.heartbeat_at = self._clock.now()
+            if state is ExecutionState.WAITING:
+                row.revivals = 0  # it came through by itself; what it died of before is over
             self._audit(session, PRODUCT, f"execution.{state}", execution_id, {"reason": reason})
+
+    def _too_soon(self, session: Session, requester: Requester) -> bool:
+        """Whether the last run in this name is too fresh: whoever adds a schedule could ask in it as often."""
+        if not requester.at_most_every_seconds:
+            return False
+        earliest = self._clock.now() - timedelta(seconds=requester.at_most_every_seconds)
+        query = select(ExecutionRow.id).where(
+            ExecutionRow.requester_kind == requester.kind,
+            ExecutionRow.requester == requester.name,
+            ExecutionRow.started_at > earliest,
+        )
+        return session.scalars(query).first() is not None
 
     def _look_up(
         self,
@@ -269,8 +290,7 @@ class Executions:
 
 def _abandoned(session: Session, row: AttemptRow) -> bool:
     holder = session.get_one(ExecutionRow, row.execution_id)
-    stands = {*OPEN_STATES, ExecutionState.DONE}
-    return row.incident_id is None and ExecutionState(holder.state) not in stands
+    return ExecutionState(holder.state) not in {*OPEN_STATES, ExecutionState.DONE}
 
 
 def end_execution(

@@ -12,7 +12,8 @@ from runbook.clock import Clock
 from runbook.engine import audit
 from runbook.engine.audit import PRODUCT
 from runbook.engine.ledger import Ledger
-from runbook.engine.schema import AttemptRow, ExecutionRow, IncidentRow
+from runbook.engine.schema import AttemptRow, ExecutionRow, IncidentRow, PlanRow
+from runbook.engine.states import OPEN_STATES, PlanState
 
 
 class IncidentState(StrEnum):
@@ -134,11 +135,20 @@ class Incidents:
                 self._audit(session, row, "incident.issue_opened", {"issue": number})
             return Incident.of(row)
 
-    def close(self, incident_id: int, *, resolution: str) -> Incident:
-        """Close it; one that is closed stays as it was closed."""
+    def close(self, incident_id: int, *, by_execution: str, resolution: str) -> Incident:
+        """Close it, unless another execution is still at work on it; one that is closed stays as it was closed.
+
+        Args:
+            incident_id: The incident.
+            by_execution: The execution that resolved its part.
+            resolution: How.
+
+        Returns:
+            The incident, open where another execution will close it.
+        """
         with self._ledger.write() as session:
             row = session.get_one(IncidentRow, incident_id)
-            if row.state != IncidentState.CLOSED:
+            if row.state != IncidentState.CLOSED and not _others_at_work(session, incident_id, by_execution):
                 row.state = IncidentState.CLOSED
                 row.resolution = resolution
                 row.closed_at = self._clock.now()
@@ -174,3 +184,19 @@ class Incidents:
             subject=f"incident:{row.id}",
             body=body,
         )
+
+
+def _others_at_work(session: Session, incident_id: int, execution_id: str) -> bool:
+    """Whether another execution of the incident is open and has yet to be verified.
+
+    One whose plan is done has only its record to write: were it waited for, two that end in the same moment would
+    wait for each other, and nobody would close the incident.
+    """
+    verified = select(PlanRow.execution_id).where(PlanRow.state == PlanState.DONE)
+    query = select(ExecutionRow.id).where(
+        ExecutionRow.incident_id == incident_id,
+        ExecutionRow.id != execution_id,
+        ExecutionRow.state.in_(OPEN_STATES),
+        ExecutionRow.id.not_in(verified),
+    )
+    return session.scalars(query).first() is not None

@@ -70,6 +70,10 @@ class Scorecard:
         return f"helped {self.helped} of {self.tried} times before"
 
 
+class PlanRefused(Conflict):
+    """The plan cannot be stored now, whoever approves: its target is being changed, or it asks for too much."""
+
+
 class Plans:
     """Stores, finds and ends plans."""
 
@@ -83,8 +87,8 @@ class Plans:
         """Keep a plan and take its targets; a plan of another execution that waits for them is superseded.
 
         Raises:
-            Conflict: Another execution is applying a plan on one of the targets, this one was ended,
-                or has an open plan already.
+            PlanRefused: Another execution is applying a plan on one of the targets.
+            Conflict: This execution was ended, or has an open plan already.
         """
         now = self._clock.now()
         with self._ledger.write() as session:
@@ -259,7 +263,7 @@ class Plans:
         plans = session.scalars(query).all()
         plan = next((each for each in plans if each.state in ACTIVE_STATES), plans[0] if plans else None)
         if plan is not None and plan.state == PlanState.APPLYING:
-            raise Conflict(
+            raise PlanRefused(
                 f"{target} is being changed by {holder.procedure} ({holder.subject}).",
                 unchanged="Nothing was changed, and no plan was made.",
                 next_step="wait for it to end (runbook journal shows it), then start again",

@@ -85,6 +85,10 @@ class ScheduledRun(Section):
         default=1, description="People who must approve; 0 lets it act alone, within max_effects."
     )
     max_effects: Positive = Field(description="A plan with more effects than this is refused.")
+    at_most_every_seconds: Seconds = Field(
+        default=3_600,
+        description="A run that starts sooner after the one before is not taken for the schedule's.",
+    )
 
 
 def resolve_rule(approvals: Approvals, *, procedure: str, repository: str) -> ApprovalRule:

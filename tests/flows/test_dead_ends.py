@@ -4,6 +4,8 @@ from datetime import timedelta
 
 import pytest
 
+from runbook.engine.incidents import IncidentState
+from runbook.engine.plans import StoredPlan
 from runbook.engine.schema import PlanRow
 from runbook.engine.states import ExecutionState, PlanState
 from runbook.requests import ClearCachesRequest, Mode, TriageRequest
@@ -47,6 +49,61 @@ def test_a_plan_that_was_rejected_stays_so_when_the_comment_is_gone_before_the_r
     assert theatre.effects_on(repository) == []
 
 
+def test_a_failure_whose_plan_was_rejected_can_be_triaged_again_within_its_incident(theatre: Theatre) -> None:
+    repository = theatre.own_repository()
+    first = theatre.triage(repository)
+    rejected = theatre.asked(first.id)
+    theatre.comment(rejected, "bob", f"/reject {rejected.short_digest} not now")
+    theatre.resume(first.id)
+    assert theatre.until("the end", lambda: theatre.ended(first.id)).state == "Rejected"
+    plan = theatre.asked(theatre.triage(repository).id)
+    assert plan.issue_number == rejected.issue_number
+    late = theatre.triage(repository)
+    assert theatre.until("the end", lambda: theatre.ended(late.id)).state == "AlreadyClaimed"
+    assert theatre.effects_on(repository) == []
+
+
+def test_a_plan_whose_target_is_being_changed_is_refused_at_once_and_can_be_asked_for_again(
+    theatre: Theatre,
+) -> None:
+    """It would fail the same way at each of its revivals, and then be given up without a word."""
+    repository = theatre.own_repository()
+    request = ClearCachesRequest(repository=repository, mode=Mode.APPLY, key_prefix="npm-")
+    busy = theatre.asked(theatre.start("clear-caches", request).id)
+    _put(theatre, busy, PlanState.APPLYING)
+    refused = theatre.triage(repository)
+    ended = theatre.until("the end", lambda: theatre.ended(refused.id))
+    assert (ended.type, ended.state) == ("FAILED", "NeedsPerson")
+    assert "is being changed by clear-caches" in ended.message
+    assert theatre.execution(refused.id).state is ExecutionState.NEEDS_PERSON
+    _put(theatre, busy, PlanState.WAITING)
+    plan = theatre.asked(theatre.triage(repository).id)
+    said = theatre.send("alice", "GET", f"/repos/{repository}/issues/{plan.issue_number}/comments")
+    assert "No plan is made" in said[0]["body"]
+
+
+def test_a_verified_plan_whose_run_was_cancelled_before_its_record_closes_its_incident(
+    theatre: Theatre,
+) -> None:
+    repository = theatre.own_repository()
+    run = theatre.triage(repository)
+    plan = theatre.asked(run.id)
+    _put(theatre, plan, PlanState.DONE)
+    theatre.rest(f"/flow_runs/{run.id}/set_state", {"state": {"type": "CANCELLED"}, "force": True})
+
+    def ended() -> bool | None:
+        theatre.sweep()
+        return None if theatre.execution(run.id).open else True
+
+    theatre.until("the end", ended)
+    assert theatre.execution(run.id).state is ExecutionState.DONE
+    assert (
+        theatre.send("alice", "GET", f"/repos/{repository}/issues/{plan.issue_number}")["state"] == "closed"
+    )
+    (incident,) = theatre.here.engine.incidents.recent(repository=repository)
+    assert incident.state is IncidentState.CLOSED
+
+
 def test_people_are_told_where_a_plan_was_superseded(theatre: Theatre) -> None:
     repository = theatre.own_repository()
     request = ClearCachesRequest(repository=repository, mode=Mode.APPLY, key_prefix="pip-")
@@ -88,3 +145,9 @@ def test_an_attempt_that_somebody_re_ran_meanwhile_is_planned_for_once_and_not_a
     issue = f"/repos/{repository}/issues/{plan.issue_number}"
     assert theatre.send("alice", "GET", issue)["state"] == issue_state
     assert theatre.effects_on(repository) == []
+
+
+def _put(theatre: Theatre, plan: StoredPlan, state: PlanState) -> None:
+    """Put a plan where a process that was cut short in between would have left it."""
+    with theatre.here.ledger.write() as session:
+        session.get_one(PlanRow, plan.id).state = state

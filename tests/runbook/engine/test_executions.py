@@ -6,13 +6,15 @@ import pytest
 from sqlalchemy import select
 
 from runbook.clock import VirtualClock
+from runbook.engine.engine import Ended
 from runbook.engine.executions import BY_PRODUCT, Execution, Executions, Requester
 from runbook.engine.incidents import Incident, Incidents, IncidentState
 from runbook.engine.ledger import Ledger
 from runbook.engine.processes import process_identity
 from runbook.engine.schema import AttemptRow, ExecutionRow
 from runbook.engine.states import OPEN_STATES, ExecutionState, RequesterKind
-from tests.runbook.engine.conftest import REPOSITORY, START
+from tests.runbook.engine.conftest import REPOSITORY, START, Room
+from tests.runbook.engine.lamps import LightLamp
 
 PROCEDURE = "clear-caches"
 REQUEST = {"repository": REPOSITORY, "mode": "apply", "everything": True}
@@ -29,6 +31,11 @@ def begin(executions: Executions, execution_id: str = "e1", **changes: Any) -> E
     return executions.begin(execution_id, **{**known, **changes})
 
 
+def named(kind: RequesterKind, name: str, seconds: float) -> Requester:
+    """A requester that may ask so often only."""
+    return Requester(kind, name, at_most_every_seconds=seconds)
+
+
 # --- the requester ---------------------------------------------------------------------------------------
 
 
@@ -36,6 +43,33 @@ def test_a_run_with_its_request_row_has_a_named_requester(executions: Executions
     key = executions.ask(procedure=PROCEDURE, request=REQUEST, requester="alice")
     execution = begin(executions, idempotency_key=key)
     assert (execution.requester, execution.requester_kind) == ("alice", RequesterKind.PERSON)
+
+
+def test_a_run_that_came_to_wait_for_people_has_its_revivals_forgotten(executions: Executions) -> None:
+    """Each phase may die as often as any other: weeks of waiting would use up what the applying needs."""
+    begin(executions)
+    executions.revived("e1")
+    executions.wait("e1")
+    revivals = [execution.revivals for execution in executions.open()]
+    executions.revived("e1")
+    begin(executions)
+    assert (revivals, [execution.revivals for execution in executions.open()]) == ([0], [1])
+
+
+def test_a_schedule_that_fires_too_soon_is_taken_for_nobodys(
+    executions: Executions, clock: VirtualClock
+) -> None:
+    """Whoever may add a schedule to a deployment could otherwise act in the declared one's name every minute."""
+    weekly = named(RequesterKind.SCHEDULE, "weekly-prune", 3600)
+    nightly = named(RequesterKind.SCHEDULE, "nightly", 3600)
+    kinds = [begin(executions, "e1", requester=weekly).requester_kind]
+    clock.sleep(3599)
+    kinds.append(begin(executions, "e2", requester=weekly).requester_kind)
+    kinds.append(begin(executions, "e3", requester=nightly).requester_kind)
+    clock.sleep(1)
+    kinds.append(begin(executions, "e4", requester=weekly).requester_kind)
+    schedule, nobody = RequesterKind.SCHEDULE, RequesterKind.UNNAMED
+    assert kinds == [schedule, nobody, schedule, schedule]
 
 
 def test_the_order_of_a_requests_keys_does_not_matter(executions: Executions) -> None:
@@ -203,17 +237,22 @@ def test_an_attempt_is_claimed_by_one_execution_for_good(executions: Executions)
 
 
 @pytest.mark.parametrize("state", [ExecutionState.CANCELLED, ExecutionState.NEEDS_PERSON])
-def test_an_attempt_whose_holder_ended_before_it_had_an_incident_can_be_claimed_anew(
+def test_an_attempt_whose_holder_ended_without_resolving_it_can_be_claimed_anew(
     executions: Executions, incidents: Incidents, state: ExecutionState
 ) -> None:
-    for execution_id in ("e1", "e2", "e3"):
+    for execution_id in ("e1", "e2", "e3", "e4"):
         begin(executions, execution_id)
     claim(executions, "e1")
     executions.end("e1", state, reason="its run was cancelled")
     assert claim(executions, "e2")
-    open_incident(incidents, "e2")
-    executions.end("e2", state, reason="its run was cancelled")
-    assert not claim(executions, "e3")
+    first = open_incident(incidents, "e2")
+    executions.end("e2", state, reason="its plan ended so")
+    assert claim(executions, "e3")
+    assert not claim(executions, "e4")
+    # While nobody has given it an incident anew, it belongs to none; then to the one that still stands open.
+    assert open_incident(incidents, "e3").id == first.id
+    executions.end("e3", ExecutionState.DONE, reason="verified")
+    assert not claim(executions, "e4")
 
 
 def test_a_later_attempt_belongs_to_the_incident_that_its_execution_has(
@@ -257,7 +296,7 @@ def test_a_closed_incident_is_not_joined(executions: Executions, incidents: Inci
     begin(executions, "e1")
     begin(executions, "e2")
     first = open_incident(incidents, "e1")
-    incidents.close(first.id, resolution="green")
+    incidents.close(first.id, by_execution="e1", resolution="green")
     second = open_incident(incidents, "e2")
     assert (second.id == first.id, second.state) == (False, IncidentState.OPEN)
 
@@ -267,7 +306,7 @@ def test_a_resumed_execution_keeps_its_incident_even_a_closed_one(
 ) -> None:
     begin(executions, "e1")
     first = open_incident(incidents, "e1")
-    incidents.close(first.id, resolution="green")
+    incidents.close(first.id, by_execution="e1", resolution="green")
     assert open_incident(incidents, "e1", fingerprint="seen differently now").id == first.id
 
 
@@ -306,13 +345,38 @@ def test_the_first_issue_noted_for_an_incident_stays(executions: Executions, inc
     assert incidents.get(incident.id).issue_url == "five"
 
 
+def test_an_incident_is_closed_by_the_last_execution_at_work_on_it(
+    executions: Executions, incidents: Incidents
+) -> None:
+    begin(executions, "e1")
+    begin(executions, "e2")
+    incident = open_incident(incidents, "e1")
+    assert open_incident(incidents, "e2").id == incident.id
+    closed = incidents.close(incident.id, by_execution="e1", resolution="one is green")
+    assert (closed.state, closed.resolution) == (IncidentState.OPEN, "")
+    executions.end("e1", ExecutionState.DONE, reason="green")
+    closed = incidents.close(incident.id, by_execution="e2", resolution="the other is green")
+    assert (closed.state, closed.resolution) == (IncidentState.CLOSED, "the other is green")
+
+
+def test_two_executions_that_end_in_the_same_moment_do_not_wait_for_each_other(
+    executions: Executions, incidents: Incidents, room: Room
+) -> None:
+    for number, name in enumerate(("hall", "stairs"), start=1):
+        plan = room.store(LightLamp(name=name), execution_id=f"e{number}")
+        open_incident(incidents, f"e{number}")
+        assert room.apply(plan).ended is Ended.DONE  # and its record is still to be written
+    incident = open_incident(incidents, "e1")
+    assert incidents.close(incident.id, by_execution="e1", resolution="green").state is IncidentState.CLOSED
+
+
 def test_closing_again_changes_nothing(
     executions: Executions, incidents: Incidents, clock: VirtualClock
 ) -> None:
     begin(executions, "e1")
-    closed = incidents.close(open_incident(incidents, "e1").id, resolution="green")
+    closed = incidents.close(open_incident(incidents, "e1").id, by_execution="e1", resolution="green")
     clock.sleep(10)
-    assert incidents.close(closed.id, resolution="again") == closed
+    assert incidents.close(closed.id, by_execution="e1", resolution="again") == closed
 
 
 def test_recent_is_newest_first_and_can_be_narrowed(
