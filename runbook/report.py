@@ -15,10 +15,10 @@ from runbook.decisions.approval import GateDecision
 from runbook.engine.audit import AuditHead
 from runbook.engine.effects import Effect
 from runbook.engine.engine import Ended, Outcome
-from runbook.engine.executions import RequesterKind
-from runbook.engine.journal import JournalEntry
+from runbook.engine.entries import JournalEntry
 from runbook.engine.plan import Plan, PlanView, Table
 from runbook.engine.plans import StoredPlan
+from runbook.engine.states import RequesterKind
 from runbook.models import Job, WorkflowRun
 from runbook.scrub import markdown_code_block, neutralise_markdown, neutralise_terminal, scrub, shell_quote
 

@@ -28,10 +28,10 @@ from runbook.effects.actions_runs import RerunFailedJobs
 from runbook.engine.audit import AuditHead
 from runbook.engine.effects import Effect
 from runbook.engine.engine import Ended, Outcome
-from runbook.engine.executions import RequesterKind
-from runbook.engine.journal import EffectState, JournalEntry
+from runbook.engine.entries import JournalEntry
 from runbook.engine.plan import Plan, PlanView, Table
-from runbook.engine.plans import PlanState, StoredPlan
+from runbook.engine.plans import StoredPlan
+from runbook.engine.states import EffectState, PlanState, RequesterKind
 from runbook.models import Job, RateLimit, RegistryProbe, RegistryState, Step, WorkflowRun
 from runbook.policy import Severity
 from runbook.scrub import PLACEHOLDER, register_secret
