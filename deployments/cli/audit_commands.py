@@ -84,7 +84,7 @@ def show_audit(
                 line.actor,
                 line.event,
                 line.subject,
-                terminal.one_line(", ".join(f"{name}={value}" for name, value in line.body.items())),
+                terminal.one_line(terminal.readable(line.body) if line.body else ""),
             )
             for line in lines
         ],

@@ -39,6 +39,21 @@ def one_line(text: object, *, limit: int = 200) -> str:
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
+def readable(value: object) -> str:
+    """Return a value that was kept as JSON as people write it: ``run: 7; jobs: test, lint; required: yes``."""
+    if isinstance(value, Mapping):
+        return "; ".join(f"{name}: {_part(inner)}" for name, inner in value.items()) or "none"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_part, value)) or "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "none" if value is None else str(value)
+
+
+def _part(value: object) -> str:
+    return f"({readable(value)})" if isinstance(value, Mapping) and value else readable(value)
+
+
 def say(text: object = "", *, style: str = "") -> None:
     """Print a line of the answer for people."""
     _console(sys.stdout).print(Text(clean(text), style=style))

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from deployments import cli
+from runbook.engine import audit
 from runbook.installation import Installation
 from tests.deployments.cli.conftest import Runbook
 from tests.deployments.cli.story import Story, product, waiting_plan
@@ -133,6 +134,16 @@ def test_audit_shows_what_was_asked_about(story: Story, runbook: Runbook) -> Non
     lines = runbook("audit", "show", "--about", "plan:", "--json").json
     assert [line["event"] for line in lines] == ["plan.made", "plan.shown"]
     assert [line["seq"] for line in runbook("audit", "show", "--last", "2", "--json").json][-1] >= 2
+
+
+def test_audit_shows_facts_as_people_write_them(here: Installation, story: Story, runbook: Runbook) -> None:
+    body = {"jobs": ["test", "li\x1b[2Jnt"], "required": True, "remedy": None, "cache": {"key": "pip-"}}
+    with here.ledger.write() as session:
+        audit.append(session, now=here.clock.now(), actor="a", event="e", subject="s:1", body=body)
+    shown = runbook("audit", "show", "--about", "s:1").out
+    assert "jobs: test, lint; required: yes; remedy: none; cache: (key: pip-)" in shown
+    (line,) = runbook("audit", "show", "--about", "s:1", "--json").json
+    assert (line["body"]["required"], line["body"]["remedy"]) == (True, None)
 
 
 def test_missing_ledger_is_said_and_none_is_made(runbook: Runbook, tmp_path: Path) -> None:
