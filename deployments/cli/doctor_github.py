@@ -20,6 +20,7 @@ NOBODYS_NUMBER = 0
 _NO_KEY = "runbook-doctor-looks-whether-it-may-list"
 _EXPIRES_SOON = timedelta(days=14)
 _LOW_BUDGET_PERCENT = 10
+_FOR_ONE_PERSON = tuple(name for name in ("clear-caches", "triage-failed-run") if name in LOW_RISK)
 
 
 def check_github(github: GitHubClient, policy: Policy, *, now: datetime) -> Findings:
@@ -256,7 +257,12 @@ def _approvers(
             )
         else:
             entitled.append(login)
-    yield _enough(check, entitled, quorum=rule.quorum)
+    resumable = tuple(
+        procedure
+        for procedure in _FOR_ONE_PERSON
+        if policy.approval_rule(procedure, repository.name).prefect_resume_counts
+    )
+    yield _enough(check, entitled, quorum=rule.quorum, resumable=resumable)
 
 
 def _permission(github: GitHubClient, repository: str, login: str) -> Permission | Finding:
@@ -271,7 +277,7 @@ def _permission(github: GitHubClient, repository: str, login: str) -> Permission
         )
 
 
-def _enough(check: str, entitled: list[str], *, quorum: int) -> Finding:
+def _enough(check: str, entitled: list[str], *, quorum: int, resumable: tuple[str, ...]) -> Finding:
     names = ", ".join(entitled) or "nobody"
     if len(entitled) < quorum:
         return failed(
@@ -283,16 +289,28 @@ def _enough(check: str, entitled: list[str], *, quorum: int) -> Finding:
     detail = f"{names} may approve, and {quorum} must: a plan that one of them asks for can never be approved"
     if len(entitled) > 1:
         return warning(check, detail, fix="name one approver more.")
+    return _alone(check, detail, resumable)
+
+
+def _alone(check: str, detail: str, resumable: tuple[str, ...]) -> Finding:
+    """Say what somebody without a second person can do, or has done, about their own plans."""
+    missing = [procedure for procedure in _FOR_ONE_PERSON if procedure not in resumable]
+    if not missing:
+        return good(
+            check,
+            f"{detail} by a comment; for {', '.join(resumable)} the Resume button of Prefect counts, "
+            "as the policy says",
+        )
     override = "\n".join(
         f'[[approvals.overrides]]\nprocedure = "{procedure}"\nprefect_resume = "counts"\n'
-        for procedure in ("clear-caches", "triage-failed-run")
-        if procedure in LOW_RISK
+        for procedure in missing
     )
+    there = f"for {', '.join(resumable)} it does already; " if resumable else ""
     return warning(
         check,
         f"{detail}; nobody but the requester may approve, and that never counts",
         fix="name a second person. Alone? For low-risk procedures the Resume button of Prefect may count, "
-        f"recorded as unnamed; add to the policy:\n\n{override}",
+        f"recorded as unnamed; {there}add to the policy:\n\n{override}",
     )
 
 

@@ -134,6 +134,13 @@ def test_one_person_installation_is_shown_the_lines_to_add(
     # What is shown can be pasted as it is.
     policy.write_text(f"{policy.read_text()}\n{lines}")
     assert runbook("policy", "check").status == 0
+    again = runbook("doctor").out
+    assert lines not in again
+    assert "for clear-caches it does already" in again
+    policy.write_text(f"{policy.read_text()}\n{lines.replace('clear-caches', 'triage-failed-run')}")
+    (finding,) = findings(runbook("doctor", "--json"))[f"{REPOSITORY}: approvers"]
+    assert finding["health"] == "good"
+    assert "for clear-caches, triage-failed-run the Resume button of Prefect counts" in finding["detail"]
 
 
 def test_broken_audit_is_a_failure(here: Installation, runbook: Runbook) -> None:
