@@ -1,0 +1,25 @@
+"""What people read: plans, incidents and their ends as Markdown for GitHub and for Prefect's artifacts.
+
+Every word from outside passes ``neutralise_markdown`` or a code block here, and nowhere else (R8). A text that
+would be too long for a comment is rendered again with fewer rows and shorter words, and says what it leaves out.
+"""
+
+from runbook.report.incidents import incident_markdown, incident_title
+from runbook.report.outcomes import closing_markdown, decision_markdown, outcome_markdown
+from runbook.report.plans import how_to_decide, plan_markdown
+from runbook.report.text import MAX_ROWS, MOST_CHARACTERS, markdown_table, sentences, words
+
+__all__ = [
+    "MAX_ROWS",
+    "MOST_CHARACTERS",
+    "closing_markdown",
+    "decision_markdown",
+    "how_to_decide",
+    "incident_markdown",
+    "incident_title",
+    "markdown_table",
+    "outcome_markdown",
+    "plan_markdown",
+    "sentences",
+    "words",
+]
