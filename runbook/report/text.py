@@ -37,14 +37,14 @@ SIZES = (USUAL, Size(MAX_ROWS, 240), Size(20, 160), Size(8, 120), Size(3, 60))
 """From the largest to the smallest; the first that fits a comment is taken."""
 
 
-def fitting(render: Callable[[Size], str]) -> str:
-    """Render at the largest size whose text a comment holds, or else at the smallest."""
-    text = ""
-    for size in SIZES:
-        text = render(size)
-        if len(text) <= MOST_CHARACTERS:
-            break
-    return text
+def fitting_size(render: Callable[[Size], str], *, most: int = MOST_CHARACTERS) -> Size:
+    """Return the largest size at which a text has at most so many characters, or else the smallest."""
+    return next((size for size in SIZES if len(render(size)) <= most), SIZES[-1])
+
+
+def fitting(render: Callable[[Size], str], *, most: int = MOST_CHARACTERS) -> str:
+    """Render a text at the size that fits."""
+    return render(fitting_size(render, most=most))
 
 
 def sentences(*texts: str) -> str:
@@ -54,10 +54,15 @@ def sentences(*texts: str) -> str:
 
 def words(text: str, size: Size = USUAL) -> str:
     """Make text from anywhere harmless and secret-free as plain words on one line, cut to the size."""
-    plain = " ".join(clean(text).split())
+    plain = _one_line(text)
     if len(plain) > size.characters:
         plain = f"{plain[: size.characters - 1]}…"
     return neutralise_markdown(plain)
+
+
+def is_whole(text: str, size: Size) -> bool:
+    """Tell whether :func:`words` shows all of a text at this size."""
+    return len(text) <= MOST_READ and len(_one_line(text)) <= size.characters
 
 
 def markdown_table(
@@ -82,6 +87,10 @@ def clean(text: str) -> str:
     """Take control codes and secrets out of outside text, of which only the beginning is read."""
     # Control codes go first: a secret of which a tool coloured a part would not be found among them.
     return scrub(neutralise_terminal(text[:MOST_READ]))
+
+
+def _one_line(text: str) -> str:
+    return " ".join(clean(text).split())
 
 
 def code_block(text: str, size: Size) -> str:
