@@ -1,7 +1,8 @@
 """The ledger database: opening it, its schema version, and transactions that serialise.
 
 SQLite runs in WAL mode; a writing transaction begins with ``BEGIN IMMEDIATE``, so that what it read cannot
-change before it commits. Several processes may share one file.
+change before it commits. On PostgreSQL a writing transaction takes one advisory lock, to the same end. Several
+processes may share one ledger.
 """
 
 import sqlite3
@@ -16,6 +17,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, m
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError
 from sqlalchemy.orm import Session
 
+from runbook.engine.migration import migrate
 from runbook.engine.schema import SCHEMA_VERSION, Base, MetaRow
 from runbook.errors import LedgerError
 
@@ -24,21 +26,26 @@ BUSY_TIMEOUT_SECONDS = 30.0
 
 _WAL_POLL_SECONDS = 0.01
 _READ = "runbook_read"
+_ADVISORY_LOCK = 7_281_905_113  # any number: it names this lock among a database's others
 
 
 class Ledger:
     """The database of what the product itself must remember.
 
     Args:
-        url: A SQLAlchemy URL (``sqlite:////var/lib/runbook/ledger.db``).
+        url: A SQLAlchemy URL (``sqlite:////var/lib/runbook/ledger.db``, ``postgresql://…``).
         busy_timeout_seconds: How long a transaction waits for another one.
+        upgrade: Bring a ledger of an older schema version up to this program's.
 
     Raises:
         LedgerError: The database cannot be opened, is read-only, locked, or of another schema version.
     """
 
-    def __init__(self, url: str, *, busy_timeout_seconds: float = BUSY_TIMEOUT_SECONDS) -> None:
+    def __init__(
+        self, url: str, *, busy_timeout_seconds: float = BUSY_TIMEOUT_SECONDS, upgrade: bool = False
+    ) -> None:
         self.url = url
+        self._upgrade = upgrade
         try:
             parsed = make_url(url)
         except ArgumentError as error:
@@ -53,7 +60,10 @@ class Ledger:
         if self._engine.dialect.name == "sqlite":
             event.listen(self._engine, "connect", partial(_configure_sqlite, busy_timeout_seconds))
             event.listen(self._engine, "begin", _begin)
-        self._open_schema()
+        if self._engine.dialect.name == "postgresql":
+            event.listen(self._engine, "begin", _begin_on_postgresql)
+        self.upgraded_from = self._open_schema()
+        """The schema version that it was brought up from; None where it was up to date."""
 
     @contextmanager
     def write(self) -> Iterator[Session]:
@@ -71,7 +81,8 @@ class Ledger:
         """Close every connection."""
         self._engine.dispose()
 
-    def _open_schema(self) -> None:
+    def _open_schema(self) -> int | None:
+        upgraded_from: int | None = None
         with self._translated():
             # A look first: opening a ledger that is up to date must not wait for a writer.
             with self._engine.execution_options(**{_READ: True}).connect() as connection:
@@ -82,14 +93,26 @@ class Ledger:
                         Base.metadata.create_all(session.connection())
                         session.add(MetaRow(id=1, schema_version=SCHEMA_VERSION))
                 found = SCHEMA_VERSION
+            if found < SCHEMA_VERSION and self._upgrade:
+                with self.write() as session:
+                    upgraded_from = _schema_version(session.connection())
+                    if upgraded_from is not None and upgraded_from < SCHEMA_VERSION:
+                        migrate(session.connection(), found=upgraded_from)
+                found = SCHEMA_VERSION
         if found != SCHEMA_VERSION:
-            age = "a newer" if found > SCHEMA_VERSION else "an older"
-            raise LedgerError(
-                f"The ledger {self._shown_url} has schema version {found}, {age} one than this program's "
-                f"{SCHEMA_VERSION}.",
-                unchanged="Nothing was read or changed.",
-                next_step="run the version that wrote it, or name another ledger in RUNBOOK_LEDGER_URL",
+            newer = found > SCHEMA_VERSION
+            upgrade = (
+                "stop what uses it, then bring it up to date with `runbook ledger upgrade`: its plans stay"
             )
+            raise LedgerError(
+                f"The ledger {self._shown_url} has schema version {found}, {'a newer' if newer else 'an older'} "
+                f"one than this program's {SCHEMA_VERSION}.",
+                unchanged="Nothing was read or changed.",
+                next_step="run the version that wrote it, or name another ledger in RUNBOOK_LEDGER_URL"
+                if newer
+                else upgrade,
+            )
+        return upgraded_from
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
@@ -126,9 +149,15 @@ def _create_engine(url: URL, busy_timeout_seconds: float) -> Engine:
     connect_args: dict[str, Any] = {}
     if url.get_backend_name() == "sqlite":
         connect_args = {"timeout": busy_timeout_seconds, "check_same_thread": False}
+    elif url.get_backend_name() == "postgresql":
+        url = url.set(drivername="postgresql+psycopg")
+        connect_args = {
+            "options": f"-c lock_timeout={int(busy_timeout_seconds * 1000)}",
+            "connect_timeout": 10,
+        }
     try:
         # An error shows the statement without its values, which are what others said: it ends in Prefect's states.
-        return create_engine(url, connect_args=connect_args, hide_parameters=True)
+        return create_engine(url, connect_args=connect_args, hide_parameters=True, pool_pre_ping=True)
     except (NoSuchModuleError, ModuleNotFoundError) as error:
         raise LedgerError(
             f"RUNBOOK_LEDGER_URL names a kind of database, {url.drivername}, that nothing here can talk to.",
@@ -175,9 +204,16 @@ def _begin(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
 
 
+def _begin_on_postgresql(connection: Connection) -> None:
+    if connection.get_execution_options().get(_READ):
+        connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+    else:
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_ADVISORY_LOCK})")
+
+
 def _ledger_error(shown_url: str, error: OperationalError) -> LedgerError:
     text = str(error.orig)
-    if "locked" in text or "busy" in text:
+    if "locked" in text or "busy" in text or "lock timeout" in text:
         return LedgerError(
             f"The ledger {shown_url} was locked by another process for too long.",
             unchanged="This transaction changed nothing.",

@@ -1,4 +1,4 @@
-"""The ledger's tables. A change here raises ``SCHEMA_VERSION`` and comes with its migration.
+"""The ledger's tables. A change here raises ``SCHEMA_VERSION`` and comes with its migration (``migrations``).
 
 Rows are written only by the modules of this package, each of which owns its tables.
 """
@@ -6,11 +6,22 @@ Rows are written only by the modules of this package, each of which owns its tab
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import JSON, ForeignKey, Index, Integer, String, Text, TypeDecorator, text
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    ForeignKey,
+    Index,
+    Integer,
+    String,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+    text,
+)
 from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -35,7 +46,13 @@ class UtcDateTime(TypeDecorator[datetime]):
 class Base(DeclarativeBase):
     """Maps Python types to column types once for all tables."""
 
-    type_annotation_map = {datetime: UtcDateTime, dict[str, Any]: JSON, str: Text}
+    type_annotation_map = {
+        datetime: UtcDateTime,
+        dict[str, Any]: JSON,
+        str: Text,
+        # GitHub's ids outgrew 32 bits; SQLite numbers rows by itself only under the name INTEGER.
+        int: BigInteger().with_variant(Integer(), "sqlite"),
+    }
 
 
 class MetaRow(Base):
@@ -191,12 +208,54 @@ class ApprovalRow(Base):
     recorded_at: Mapped[datetime]
 
 
+class DeliveryRow(Base):
+    """One webhook delivery: stored before it is acknowledged, then turned into runs by the dispatcher."""
+
+    __tablename__ = "deliveries"
+    id: Mapped[str] = mapped_column(primary_key=True)
+    event: Mapped[str]
+    action: Mapped[str] = mapped_column(default="")
+    repository: Mapped[str] = mapped_column(default="")
+    body: Mapped[bytes]
+    state: Mapped[str]
+    reason: Mapped[str] = mapped_column(default="")
+    tries: Mapped[int] = mapped_column(default=0)
+    received_at: Mapped[datetime]
+    due_at: Mapped[datetime]
+    handled_at: Mapped[datetime | None]
+    __table_args__ = (Index("deliveries_by_state", "state", "due_at"),)
+
+
+class PageDecisionRow(Base):
+    """A decision given on the approval page; its one-time code counts once (the unique constraint)."""
+
+    __tablename__ = "page_decisions"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    plan_id: Mapped[str] = mapped_column(ForeignKey("plans.id"), index=True)
+    login: Mapped[str]
+    decision: Mapped[str]
+    reason: Mapped[str]
+    code_step: Mapped[int]
+    decided_at: Mapped[datetime]
+    __table_args__ = (UniqueConstraint("login", "code_step", name="a_code_counts_once"),)
+
+
+class PageRefusalRow(Base):
+    """A wrong, used or unknown name and code on the approval page: what guessing is limited by."""
+
+    __tablename__ = "page_refusals"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    login: Mapped[str]
+    at: Mapped[datetime]
+    __table_args__ = (Index("page_refusals_by_login", "login", "at"),)
+
+
 class LeaseRow(Base):
     """Who may act on a target now; the token only ever grows (a fencing token)."""
 
     __tablename__ = "leases"
     target: Mapped[str] = mapped_column(primary_key=True)
-    token: Mapped[int] = mapped_column(Integer)
+    token: Mapped[int]
     execution_id: Mapped[str | None]
     process: Mapped[str]
     expires_at: Mapped[datetime]

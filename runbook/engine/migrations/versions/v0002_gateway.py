@@ -1,0 +1,46 @@
+"""What the gateway keeps: deliveries, decisions of the approval page, refused codes."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0002"
+down_revision = None  # schema version 1 is what the first release made
+
+
+def upgrade() -> None:
+    """Add the tables."""
+    big = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+    op.create_table(
+        "deliveries",
+        sa.Column("id", sa.Text(), primary_key=True),
+        sa.Column("event", sa.Text(), nullable=False),
+        sa.Column("action", sa.Text(), nullable=False),
+        sa.Column("repository", sa.Text(), nullable=False),
+        sa.Column("body", sa.LargeBinary(), nullable=False),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("tries", big, nullable=False),
+        sa.Column("received_at", sa.String(32), nullable=False),
+        sa.Column("due_at", sa.String(32), nullable=False),
+        sa.Column("handled_at", sa.String(32)),
+    )
+    op.create_index("deliveries_by_state", "deliveries", ["state", "due_at"])
+    op.create_table(
+        "page_decisions",
+        sa.Column("id", big, primary_key=True),
+        sa.Column("plan_id", sa.Text(), sa.ForeignKey("plans.id"), nullable=False),
+        sa.Column("login", sa.Text(), nullable=False),
+        sa.Column("decision", sa.Text(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("code_step", big, nullable=False),
+        sa.Column("decided_at", sa.String(32), nullable=False),
+        sa.UniqueConstraint("login", "code_step", name="a_code_counts_once"),
+    )
+    op.create_index("ix_page_decisions_plan_id", "page_decisions", ["plan_id"])
+    op.create_table(
+        "page_refusals",
+        sa.Column("id", big, primary_key=True),
+        sa.Column("login", sa.Text(), nullable=False),
+        sa.Column("at", sa.String(32), nullable=False),
+    )
+    op.create_index("page_refusals_by_login", "page_refusals", ["login", "at"])
