@@ -26,6 +26,7 @@ from pydantic import SecretStr
 
 from deployments import prefect_database
 from deployments.children import POLL_SECONDS, Child, ChildDied
+from deployments.entry_points import PREFECT_FILE
 from deployments.environment import (
     base_environment,
     client_environment,
@@ -35,11 +36,10 @@ from deployments.environment import (
 )
 from deployments.interrupts import Interrupts
 from deployments.ports import LOOPBACK, free_port, is_loopback, require_free
-from deployments.prefect_api import WORK_POOL, PrefectApi
+from deployments.prefect_api import PrefectApi
+from deployments.worker import STOCK
 from runbook.errors import Transient, UsageError
 
-# In the package, so that an installation has it; the clone's root links to it, for a plain `prefect deploy`.
-PREFECT_FILE = Path(__file__).with_name("prefect.yaml")
 _SERVER = "prefect-server"
 _SERVER_DEADLINE_SECONDS = 120.0
 _DEPLOY_DEADLINE_SECONDS = 180.0
@@ -191,8 +191,8 @@ class Supervisor:
             child.stop()
         self._report(f"Deployments are up to date ({time.monotonic() - started:.1f} s)")
 
-    def start_worker(self, *, settings: Mapping[str, str], poll_seconds: float = 2.0) -> Child:
-        """Start Prefect's process worker on the pool ``runbook``; return at once (see `await_worker`).
+    def start_worker(self, *, settings: Mapping[str, str], poll_seconds: float = 0.5) -> Child:
+        """Start our worker on the pool ``runbook``; return at once (see `await_worker`).
 
         Args:
             settings: All that flow runs get to know beside the Prefect API; see `flow_settings`.
@@ -202,10 +202,9 @@ class Supervisor:
             UsageError: A setting that flow runs may not have.
         """
         require_flow_settings(settings)
-        command = ("worker", "start", "--pool", WORK_POOL, "--type", "process", "--name", self._worker_name)
         return self.start(
             "worker",
-            prefect_command(*command),
+            (sys.executable, "-m", "deployments.worker", self._worker_name),
             settings={**settings, "PREFECT_WORKER_QUERY_SECONDS": str(poll_seconds)},
             reaches_prefect=True,
             reaches_network=True,
@@ -218,8 +217,9 @@ class Supervisor:
             ChildDied: A child ended.
             Transient: The server did not hear of it in time.
         """
+        names = {self._worker_name, f"{self._worker_name}{STOCK}"}
         self._await(
-            lambda: self._worker_name in self._require_api().online_workers(),
+            lambda: not names.isdisjoint(self._require_api().online_workers()),
             "the worker",
             deadline_seconds=_WORKER_DEADLINE_SECONDS,
         )

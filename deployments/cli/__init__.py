@@ -21,6 +21,7 @@ from deployments.cli import (
     incident_commands,
     information_commands,
     journal_commands,
+    ledger_commands,
     run_commands,
     terminal,
     up,
@@ -70,6 +71,7 @@ for _group in (
 app.add_typer(run_commands.app, name="run")
 app.add_typer(incident_commands.app, name="incidents")
 app.add_typer(audit_commands.app, name="audit")
+app.add_typer(ledger_commands.app, name="ledger")
 app.add_typer(information_commands.policy_app, name="policy")
 
 

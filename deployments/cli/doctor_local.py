@@ -8,8 +8,8 @@ import yaml
 from sqlalchemy import make_url
 
 from deployments.cli.doctor_findings import Finding, Findings, Health, attempt, failed, good, skipped, warning
+from deployments.entry_points import PREFECT_FILE
 from deployments.prefect_api import WORK_POOL, PrefectApi
-from deployments.supervisor import PREFECT_FILE
 from runbook.clients.github_client import GitHubClient
 from runbook.clients.registry_client import RegistryClient
 from runbook.clock import SystemClock

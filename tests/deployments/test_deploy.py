@@ -18,7 +18,8 @@ from urllib3.util import Retry
 from deployments.children import Child, ChildDied
 from deployments.cli.doctor_findings import Health
 from deployments.cli.doctor_local import check_prefect
-from deployments.supervisor import PREFECT_FILE, Supervisor
+from deployments.entry_points import PREFECT_FILE
+from deployments.supervisor import Supervisor
 from runbook.requests import ClearCachesRequest, SweepRequest
 from runbook.scrub import register_secret
 from runbook.settings import Settings

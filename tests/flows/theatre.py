@@ -147,18 +147,8 @@ class Theatre:
         return repository_name(self._next - 1)
 
     def start_worker(self) -> subprocess.Popen[bytes]:
-        """Start a stock process worker in a session of its own, outside the supervisor: stories kill it."""
-        command = [
-            sys.executable,
-            "-m",
-            "prefect",
-            "worker",
-            "start",
-            "--pool",
-            "runbook",
-            "--type",
-            "process",
-        ]
+        """Start a worker in a session of its own, outside the supervisor: stories kill it."""
+        command = [sys.executable, "-m", "deployments.worker", f"theatre-{len(self.workers)}"]
         with (self.folder / f"worker-{len(self.workers)}.log").open("wb") as log:
             worker = subprocess.Popen(
                 command, env=self.environment, cwd=self.folder, stdout=log, stderr=log, start_new_session=True
@@ -250,16 +240,25 @@ class Theatre:
         return answer.json() if answer.content else None
 
     def rest(self, path: str, body: object) -> None:
-        """Post to Prefect's REST API as anybody could; the server answers 503 while SQLite is busy."""
+        """Post to Prefect's REST API as anybody could."""
+        self.post(path, body)
 
-        def sent() -> bool | None:
+    def post(self, path: str, body: object) -> Any:
+        """Post as :meth:`rest` does and return the answer; the server answers 503 while SQLite is busy."""
+
+        def sent() -> requests.Response | None:
             answer = requests.post(f"{self.prefect.url}{path}", json=body, timeout=10)
             if answer.status_code == 503:
                 return None
             assert answer.ok, answer.text
-            return True
+            return answer
 
-        self.until(f"an answer to {path}", sent)
+        return self.until(f"an answer to {path}", sent).json()
+
+    def logged(self, run_id: str, text: str) -> str | None:
+        """Return the first line of a run's log that holds a text."""
+        lines = self.post("/logs/filter", {"logs": {"flow_run_id": {"any_": [run_id]}}})
+        return next((line["message"] for line in lines if text in line["message"]), None)
 
     def effects_on(self, repository: str) -> list[dict[str, Any]]:
         """Return the product's applied writes to a repository, but for record writes."""

@@ -1,0 +1,32 @@
+"""One flow run in a process that was forked with the product already loaded.
+
+What it leans on are private modules of Prefect 3.8.8; ``deployments.worker`` looks whether they are all there.
+"""
+
+import os
+from collections.abc import Mapping
+from uuid import UUID
+
+from prefect._internal.control_listener import start as start_control_listener
+from prefect.context import root_settings_context
+from prefect.engine import handle_engine_signals
+from prefect.flow_engine import load_flow_run, run_flow
+
+from deployments.entry_points import allowed_flow
+
+
+def run_forked(environment: Mapping[str, str], flow_run_id: str, entry_point: str) -> None:
+    """Run a flow run to its end, its suspension or its death; the body of the child process.
+
+    Args:
+        environment: All that it gets to know.
+        flow_run_id: The run.
+        entry_point: Which of our flows; not read from the deployment again, which may have changed since.
+    """
+    os.environ.clear()
+    os.environ.update(environment)
+    run_id = UUID(flow_run_id)
+    with root_settings_context():
+        start_control_listener()  # tells a cancellation from a suspension where a signal comes
+        with handle_engine_signals(run_id):
+            run_flow(allowed_flow(entry_point), flow_run=load_flow_run(run_id), error_logger=None)
