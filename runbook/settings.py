@@ -35,6 +35,8 @@ class Settings:
         github_api_url: ``GITHUB_API_URL`` without a trailing slash.
         prefect_api_url: ``PREFECT_API_URL``, if set.
         prefect_auth: ``PREFECT_API_AUTH_STRING``: the Prefect server's user:password, if set.
+        plain_http_allowed: ``RUNBOOK_ALLOW_PLAIN_HTTP`` is ``1``: the Prefect server may be spoken to in plain
+            http over a network.
         github_token: ``GITHUB_TOKEN`` or the content of ``GITHUB_TOKEN_FILE``, if set.
         approver_token: ``RUNBOOK_APPROVER_TOKEN`` or ``RUNBOOK_APPROVER_TOKEN_FILE``, if set.
     """
@@ -46,6 +48,7 @@ class Settings:
     prefect_auth: SecretStr | None
     github_token: SecretStr | None
     approver_token: SecretStr | None
+    plain_http_allowed: bool = False
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> "Settings":
@@ -68,6 +71,7 @@ class Settings:
             prefect_auth=_credential(values, "PREFECT_API_AUTH_STRING"),
             github_token=_credential(values, "GITHUB_TOKEN"),
             approver_token=_credential(values, "RUNBOOK_APPROVER_TOKEN"),
+            plain_http_allowed=_switch(values, "RUNBOOK_ALLOW_PLAIN_HTTP"),
         )
 
     @property
@@ -78,6 +82,22 @@ class Settings:
         if self.github_api_url == DEFAULT_GITHUB_API_URL:
             return "https://ghcr.io"
         return f"{parts.scheme}://{parts.netloc}" if is_loopback(host) else f"https://containers.{host}"
+
+    def require_private_prefect(self) -> None:
+        """Check that what is said to the Prefect server cannot be read, or changed, on its way.
+
+        Raises:
+            UsageError: ``PREFECT_API_URL`` is plain http on another machine, and nobody has allowed that.
+        """
+        url = self.prefect_api_url or ""
+        if self.plain_http_allowed or not travels_readable(url):
+            return
+        raise UsageError(
+            f"PREFECT_API_URL is plain http on {urlsplit(url).hostname}: the server's password would travel readable, "
+            "and whoever is on the way could start runs with this installation's credentials.",
+            unchanged="Nothing was sent there.",
+            next_step="use https; or, on a network that is yours alone, set RUNBOOK_ALLOW_PLAIN_HTTP=1.",
+        )
 
     def require_github_token(self, purpose: str) -> SecretStr:
         """Return the product's GitHub token.
@@ -139,13 +159,27 @@ def _base_url(values: Mapping[str, str], name: str, default: str) -> str:
             unchanged="Nothing was sent.",
             next_step=f"set it like {default}, or unset it to use that.",
         )
-    if parts.scheme == "http" and not is_loopback(parts.hostname):
+    if travels_readable(url):
         raise UsageError(
             f"{name} is plain http on {parts.hostname}: the token would travel readable.",
             unchanged="Nothing was sent.",
             next_step="use https; plain http is for loopback only.",
         )
     return url
+
+
+def _switch(values: Mapping[str, str], name: str) -> bool:
+    value = values.get(name, "").strip()
+    if value not in ("", "0", "1"):
+        # A switch that loosens something must not be on, or off, by a misunderstanding.
+        raise UsageError(f"{name} is neither 1 nor 0.", next_step="set it to 1, or unset it.")
+    return value == "1"
+
+
+def travels_readable(url: str) -> bool:
+    """Return whether what is sent to a URL can be read on its way: plain http to another machine."""
+    parts = urlsplit(url)
+    return parts.scheme == "http" and not is_loopback(parts.hostname or "")
 
 
 def is_loopback(host: str) -> bool:

@@ -107,7 +107,7 @@ def _decide(digest: str, choice: "Choice", reason: str, *, as_json: bool) -> Non
         decided = decide(here, digest, choice=choice, reason=reason)
     if not as_json:
         _say_decided(decided, choice)
-    woken, remark = (None, "") if decided.gate.verdict is Verdict.WAITING else _wake(decided.plan)
+    woken, remark = (None, "") if decided.gate.verdict is Verdict.WAITING else _wake(here, decided.plan)
     if as_json:
         terminal.print_json(
             {
@@ -136,11 +136,12 @@ def _say_decided(decided: "Decided", choice: "Choice") -> None:
     terminal.say(f"The plan is {decided.gate.verdict}: {decided.gate.reason}.")
 
 
-def _wake(plan: "StoredPlan") -> tuple[str | None, str]:
+def _wake(here: "Installation", plan: "StoredPlan") -> tuple[str | None, str]:
     """Wake the plan's run; return what became of that, and what to tell the person."""
     from deployments.waking import Woken, resume
 
     try:
+        here.settings.require_private_prefect()
         woken = resume(plan.execution_id)
     except RunbookError as error:
         # The decision stands on GitHub; waking is only the faster way to it.

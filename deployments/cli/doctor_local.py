@@ -47,7 +47,7 @@ def check_prefect(settings: Settings) -> Findings:
         yield failed("Prefect server", "no server is named", fix=_START)
         return
     with PrefectLook(settings.prefect_api_url, auth_string=settings.prefect_auth) as prefect:
-        server = attempt("Prefect server", lambda: _server(prefect))
+        server = attempt("Prefect server", lambda: _server(settings, prefect))
         yield server
         if server.health is Health.FAILED:
             for check in ("work pool", "deployments", "worker"):
@@ -147,7 +147,8 @@ def _ledger(settings: Settings) -> Finding:
     return good("ledger", f"{shown}: audit intact, {verdict.lines} lines")
 
 
-def _server(prefect: PrefectLook) -> Finding:
+def _server(settings: Settings, prefect: PrefectLook) -> Finding:
+    settings.require_private_prefect()  # first: the looks that follow send the password
     prefect.require_matching_version()
     prefect.require_protection()
     return good("Prefect server", f"{urlsplit(prefect.url).netloc}, the version that is installed here")

@@ -118,6 +118,7 @@ def _run(
             unchanged="Nothing was started.",
             next_step="run `runbook up` in another terminal and set PREFECT_API_URL as it says",
         )
+    here.settings.require_private_prefect()
     with PrefectRuns(api_url, auth_string=here.settings.prefect_auth) as prefect:
         requester = requester_login(here) if apply else None
         if apply and requester is None:

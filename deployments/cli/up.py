@@ -47,6 +47,7 @@ def up(
 
     with opened_installation() as here:
         here.settings.require_github_token("act on GitHub")
+        here.settings.require_private_prefect()
         terminal.note(f"The product acts as {here.product_login}.")
         _ = here.ledger  # made now, so that every child finds the same one
         settings = _settings_of_children(here)
@@ -80,12 +81,15 @@ def up(
 
 
 def _say_ready(ui_url: str, api_url: str, directory: Path, *, as_json: bool) -> None:
+    from runbook.settings import travels_readable
+
     if as_json:
         terminal.print_json({"ui": ui_url, "api": api_url, "logs": str(directory)})
         sys.stdout.flush()
         return
     terminal.say(f"Up: {ui_url}", style="bold")
-    terminal.say(f"In other terminals: export PREFECT_API_URL={api_url}")
+    allowed = " RUNBOOK_ALLOW_PLAIN_HTTP=1" if travels_readable(api_url) else ""
+    terminal.say(f"In other terminals: export PREFECT_API_URL={api_url}{allowed}")
     terminal.say(f"Logs are in {directory}. Ctrl-C stops everything.")
     sys.stdout.flush()
 

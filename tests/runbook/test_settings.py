@@ -1,5 +1,6 @@
 """Rules of the settings: typed, from variable or file, and never showing a credential."""
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -75,12 +76,36 @@ def test_a_ledger_password_is_registered_and_hidden() -> None:
         ({"GITHUB_API_URL": "https://u:p@host"}, "GITHUB_API_URL is not the base URL"),
         ({"GITHUB_API_URL": "http://ghe.example"}, "plain http on ghe.example"),
         ({"GITHUB_API_URL": "http://127.evil.example"}, "plain http on 127.evil.example"),
+        ({"RUNBOOK_ALLOW_PLAIN_HTTP": "yes"}, "RUNBOOK_ALLOW_PLAIN_HTTP is neither 1 nor 0"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused_by_name(environment: dict[str, str], said: str) -> None:
     with pytest.raises(UsageError, match=said) as refusal:
         Settings.from_environment(environment)
     assert CANARY not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "switch", "refused"),
+    [
+        ("", "", False),
+        ("http://127.0.0.1:4200/api", "", False),
+        ("http://[::1]:4200/api", "", False),
+        ("http://localhost:4200/api", "", False),
+        ("https://prefect.example/api", "", False),
+        ("http://prefect.example/api", "", True),
+        ("HTTP://prefect.example/api", "", True),
+        ("http://127.evil.example/api", "0", True),
+        ("http://0.0.0.0:4200/api", "", True),
+        ("http://prefect.example/api", "1", False),
+    ],
+)
+def test_a_prefect_server_in_plain_http_over_a_network_must_be_allowed(
+    url: str, switch: str, refused: bool
+) -> None:
+    settings = Settings.from_environment({"PREFECT_API_URL": url, "RUNBOOK_ALLOW_PLAIN_HTTP": switch})
+    with pytest.raises(UsageError, match="RUNBOOK_ALLOW_PLAIN_HTTP=1") if refused else nullcontext():
+        settings.require_private_prefect()
 
 
 def test_a_missing_token_is_named_with_its_purpose() -> None:

@@ -3,8 +3,11 @@
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
+import requests
 
 import sandbox
 from deployments.cli import up
@@ -64,6 +67,35 @@ def test_server_of_others_and_options_of_an_own_one_contradict(
     ended = runbook("up", "--state", str(tmp_path / "state"), "--port", "4300")
     assert ended.status == 2
     assert "PREFECT_API_URL" in ended.err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("up", "--state", "state"), ("run", "clear-caches", "--all"), ("doctor",)],
+    ids=lambda words: words[0],
+)
+def test_plain_http_to_another_machine_is_refused_with_nothing_sent(
+    here: Installation,
+    runbook: Runbook,
+    environment: pytest.MonkeyPatch,
+    tmp_path: Path,
+    words: tuple[str, ...],
+) -> None:
+    sent: list[str] = []
+    really = requests.Session.send
+
+    def send(session: requests.Session, request: requests.PreparedRequest, **how: Any) -> requests.Response:
+        sent.append(urlsplit(request.url or "").hostname or "")
+        return really(session, request, **how)
+
+    environment.setattr(requests.Session, "send", send)
+    environment.setenv("PREFECT_API_URL", "http://prefect.example/api")
+    environment.setenv("PREFECT_API_AUTH_STRING", "user:canary")
+    ended = runbook(*words)
+    assert ended.status == (1 if words == ("doctor",) else 2)
+    assert "RUNBOOK_ALLOW_PLAIN_HTTP=1" in ended.out + ended.err
+    assert "prefect.example" not in sent
+    assert not (tmp_path / "state").exists()
 
 
 def test_children_get_absolute_paths_and_no_token_of_a_person(
