@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from deployments.cli.doctor_findings import Finding, Findings, attempt, failed, good, warning
+from deployments.product_account import require_named_account
 from runbook.clients.github_client import GitHubClient
 from runbook.errors import Denied, Gone, NotFound, RunbookError
 from runbook.models import Permission, RepositoryFacts, TokenFacts
@@ -36,7 +37,7 @@ def check_github(github: GitHubClient, policy: Policy, *, now: datetime) -> Find
     except RunbookError as error:
         yield failed("GitHub token", error.message, fix=error.next_step)
         return
-    yield _token(facts, policy, now)
+    yield attempt("GitHub token", lambda: _token(facts, policy, now))
     yield attempt("GitHub rate limit", lambda: _rate_limit(github))
     for repository in policy.repositories:
         yield from _repository(github, policy, repository)
@@ -46,12 +47,7 @@ def check_github(github: GitHubClient, policy: Policy, *, now: datetime) -> Find
 
 def _token(facts: TokenFacts, policy: Policy, now: datetime) -> Finding:
     check = "GitHub token"
-    if policy.product_login and policy.product_login.casefold() != facts.login.casefold():
-        return failed(
-            check,
-            f"it is {facts.login}'s, but the policy says that the product acts as {policy.product_login}",
-            fix="use that account's token, or correct product_login: that account never counts as an approver.",
-        )
+    require_named_account(policy, facts.login)
     what = "permissions of its own" if facts.scopes is None else f"scopes {', '.join(facts.scopes) or 'none'}"
     if facts.expires_at is not None and facts.expires_at - now < _EXPIRES_SOON:
         return warning(check, f"{facts.login}, expires at {facts.expires_at:%Y-%m-%d %H:%M}", fix="renew it.")

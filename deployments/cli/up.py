@@ -48,7 +48,7 @@ def up(
     with opened_installation() as here:
         here.settings.require_github_token("act on GitHub")
         here.settings.require_private_prefect()
-        terminal.note(f"The product acts as {here.product_login}.")
+        _say_account(here)
         _ = here.ledger  # made now, so that every child finds the same one
         settings = _settings_of_children(here)
         directory = (state or _state_directory()).absolute()
@@ -78,6 +78,27 @@ def up(
             supervisor.await_worker()
             _say_ready(supervisor.ui_url, supervisor.api_url, directory, as_json=as_json)
             supervisor.wait()
+
+
+def _say_account(here: "Installation") -> None:
+    """Say as whom the product acts; a GitHub that is away, or an app's token, cannot tell and stops nothing."""
+    from deployments.product_account import require_named_account
+    from runbook.errors import Denied, Transient
+
+    named = here.policy.product_login
+    try:
+        login = here.github.whoami()
+    except (Transient, Denied) as error:
+        if named is None and isinstance(error, Denied):
+            raise
+        terminal.note(
+            f"Whose GITHUB_TOKEN is could not be checked: {error.message} "
+            f"{f'The policy says {named}. ' if named else ''}`runbook doctor` checks it again.",
+            style="yellow",
+        )
+        return
+    require_named_account(here.policy, login)
+    terminal.note(f"The product acts as {login}.")
 
 
 def _say_ready(ui_url: str, api_url: str, directory: Path, *, as_json: bool) -> None:

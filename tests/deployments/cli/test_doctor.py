@@ -68,6 +68,7 @@ def test_token_of_another_account_is_noticed(
     (finding,) = findings(runbook("doctor", "--json"))["GitHub token"]
     assert finding["health"] == "failed"
     assert "carol" in finding["detail"]
+    assert "runbook-bot" in finding["fix"]
 
 
 def test_invalid_token_ends_the_checks_on_github(

@@ -44,6 +44,42 @@ def test_token_that_github_refuses_starts_nothing(
     assert not (tmp_path / "state").exists()
 
 
+def test_token_of_another_account_than_the_policys_starts_nothing(
+    here: Installation,
+    runbook: Runbook,
+    environment: pytest.MonkeyPatch,
+    box: sandbox.Box,
+    tmp_path: Path,
+    taken_port: int,
+) -> None:
+    environment.setenv("GITHUB_TOKEN", box.token_of("carol"))
+    ended = runbook("up", "--state", str(tmp_path / "state"), "--port", str(taken_port))
+    assert ended.status == 2
+    assert "GITHUB_TOKEN is carol's" in ended.err
+    assert "acts as runbook-bot" in ended.err
+    assert "Unchanged: Nothing was started." in ended.err
+    assert not (tmp_path / "state").exists()
+
+
+@pytest.mark.parametrize("product_login", ['product_login = "runbook-bot"', ""])
+def test_github_that_is_away_at_the_start_is_a_warning_only(
+    here: Installation,
+    runbook: Runbook,
+    environment: pytest.MonkeyPatch,
+    box: sandbox.Box,
+    tmp_path: Path,
+    taken_port: int,
+    product_login: str,
+) -> None:
+    policy = tmp_path / "runbook.toml"
+    policy.write_text(policy.read_text().replace('product_login = "runbook-bot"', product_login))
+    environment.setattr("runbook.clock.SystemClock.sleep", lambda _, seconds: None)
+    box.fail("500_before", method="GET", times=4)  # a read is tried four times
+    ended = runbook("up", "--state", str(tmp_path / "state"), "--port", str(taken_port))
+    assert "Whose GITHUB_TOKEN is could not be checked" in ended.err
+    assert str(taken_port) in ended.err, "it went on, up to the server's port"
+
+
 def test_port_in_use_is_said(here: Installation, runbook: Runbook, tmp_path: Path, taken_port: int) -> None:
     ended = runbook("up", "--state", str(tmp_path / "state"), "--port", str(taken_port))
     assert ended.status == 2
