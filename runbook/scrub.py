@@ -126,9 +126,11 @@ _UNSEEN = re.compile(
 # Breaks a word for GitHub without being seen: a backslash or an entity would not stop a mention, because
 # GitHub looks for mentions after the Markdown has become text.
 _BREAK = "\u200b"
-_MARKDOWN = re.compile(r"[\\`*_\[\]<>|~$&]")
+# An underscore between letters or digits opens and closes nothing (CommonMark, "Emphasis"), and a number begins a
+# list only before a space or the line's end: names and sizes stay readable where nobody renders them.
+_MARKDOWN = re.compile(r"[\\`*\[\]<>|~$&]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
 _BLOCK_START = re.compile(r"(?m)^([-+=/!.?])")
-_ORDERED_LIST = re.compile(r"(?m)^(\d{1,9})([.)])")
+_ORDERED_LIST = re.compile(r"(?m)^(\d{1,9})([.)])(?!\S)")
 _REFERENCES = re.compile(r"(?i)[@#]|www(?=\.)|\bGH(?=-\d)|(?<=:)//")
 # A path (/usr/bin/ld) is none: its first word goes on with a slash or a dot.
 _COMMAND_LINE = re.compile(r"(?m)^(\s*)(/[A-Za-z][\w-]*)(?![\w/.-])")

@@ -9,7 +9,7 @@ import unicodedata
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
@@ -155,8 +155,15 @@ def _words(text: str) -> str:
 MARKUP = st.text(st.sampled_from("@#/ \n\t-+=*_`~[]()<>!|\\&;:.1aGHw$'\"") | st.characters(), max_size=60)
 
 
-@given(MARKUP)
-@settings(max_examples=400)
+# Where fewer escapes are made than there is punctuation, the more of it is tried.
+SPARED = st.text(st.sampled_from("_.)19aZé *~\\-\n\t\u00a0\u2003@w"), max_size=24)
+
+
+@given(MARKUP | SPARED)
+@example("_a_b_")
+@example("a__b a_ _b a_*b*_")
+@example("1.\n2)\n3.\u00a0x\n4.\tx")
+@settings(max_examples=800)
 def test_markdown_shows_foreign_text_as_plain_words_only(text: str) -> None:
     tokens = MarkdownIt("commonmark").enable(["table", "strikethrough"]).parse(neutralise_markdown(text))
     assert {token.type for token in tokens} <= {"paragraph_open", "inline", "paragraph_close"}
@@ -175,6 +182,46 @@ def test_no_mention_reference_link_or_command_is_left_in_markdown(text: str) -> 
     assert not re.search(r"(?i)https?://|www\.|\bGH-\d", raw)
     assert not re.search(r"(?m)^\s*/\w", raw)
     assert "<!--" not in raw
+
+
+@given(SPARED)
+@example("1.")
+@example("a_")
+@settings(max_examples=400)
+def test_words_stay_plain_words_between_ours(text: str) -> None:
+    """Callers write on the same line: before a text and after it."""
+    line = " ".join(text.split())
+    plain = neutralise_markdown(line)
+    for markdown in (f"{plain} more", f"ours: {plain}", f"(x{plain}y)", f"{plain}, {plain}"):
+        tokens = MarkdownIt("commonmark").enable(["table", "strikethrough"]).parse(markdown)
+        assert [token.type for token in tokens] == ["paragraph_open", "inline", "paragraph_close"]
+        assert {child.type for child in tokens[1].children or []} <= {"text", "text_special"}
+
+
+@pytest.mark.parametrize(
+    "text", ["181.0 MB", "3.12", "2.attempt", "setup_python_3.12", "run_id=7", "1.2.3)", "a_b_c", "HTTP_503"]
+)
+def test_names_and_numbers_are_left_as_they_are(text: str) -> None:
+    """Plans are read in pipes too, where nobody takes the escapes away again."""
+    assert neutralise_markdown(text) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "escaped"),
+    [
+        ("1. x", "1\\. x"),
+        ("1) x", "1\\) x"),
+        ("1.", "1\\."),
+        ("1.\tx", "1\\.\tx"),
+        ("x\n12. y", "x\n12\\. y"),
+        ("_x_", "\\_x\\_"),
+        ("a_ b", "a\\_ b"),
+        ("a__b", "a\\_\\_b"),
+        ("é_a", "é\\_a"),
+    ],
+)
+def test_what_would_begin_a_list_or_emphasis_is_escaped(text: str, escaped: str) -> None:
+    assert neutralise_markdown(text) == escaped
 
 
 def test_neutralised_markdown_reads_like_the_original() -> None:
