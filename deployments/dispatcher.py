@@ -8,7 +8,7 @@ import logging
 import signal
 import sys
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from types import FrameType
 from typing import NoReturn
@@ -29,6 +29,8 @@ TARGET = "dispatcher"
 
 LONGEST_BACKOFF_SECONDS = 120.0
 _LARGEST_DOUBLINGS = 10
+# After so many plans in a row that got no answer the rest would most likely get none either.
+_AWAY_AFTER = 3
 # A lease outlives the longest look at one plan: four attempts of a read that times out after 30 s each.
 _LEASE_SECONDS = 180.0
 
@@ -54,6 +56,7 @@ class Dispatcher:
         )
         self._failures = 0
         self._said: dict[str, str] = {}
+        self._gave_up_at: str | None = None
 
     def run(self) -> NoReturn:
         """Work until the process is told to end.
@@ -83,9 +86,10 @@ class Dispatcher:
         except Fenced:
             raise
         except (Transient, LedgerError, PolicyError) as error:
-            # A system that all plans need is away: the others would fail alike.
+            # A system that all plans need is away.
             self._failures += 1
-            self._say("cycle", str(error))
+            # Which plan's read it was that got no answer differs from cycle to cycle.
+            self._say("cycle", str(error), known_by="unanswered" if isinstance(error, Transient) else "")
         else:
             self._failures = 0
             self._settle("cycle")
@@ -119,26 +123,47 @@ class Dispatcher:
         before.ledger.close()  # the leases, which keep it, open it again
 
     def _look_at_all(self, lease: Lease | None) -> None:
-        waiting = self._here.engine.plans.waiting()
-        for plan in waiting:
+        # Without a comment its run is still about to show it.
+        waiting = [plan for plan in self._here.engine.plans.waiting() if plan.comment_id is not None]
+        unanswered: list[tuple[StoredPlan, Transient]] = []
+        looked_at = in_a_row = 0
+        in_turn, self._gave_up_at = _in_turn(waiting, self._gave_up_at), None
+        for plan in in_turn:
             if lease is not None:
                 self._leases.keep(lease)
-            try:
-                self._look_at(plan)
-            except (Transient, LedgerError, Fenced):
-                raise
-            except RunbookError as error:
-                # About this plan alone: its issue is gone, a permission is missing.
-                self._say(plan.id, f"Plan {plan.short_digest}: {error}")
-            else:
-                self._settle(plan.id)
+            error = self._try(plan)
+            looked_at += 1
+            in_a_row = in_a_row + 1 if error else 0
+            if error:
+                unanswered.append((plan, error))
+            if in_a_row == _AWAY_AFTER:
+                self._gave_up_at = plan.id
+                break
+        if unanswered and len(unanswered) == looked_at:
+            raise unanswered[-1][1]
+        for plan, error in unanswered:
+            # Others were answered, so it is about this plan alone; the next cycle tries again.
+            self._say(plan.id, f"Plan {plan.short_digest}: {error}")
         self._said = {
             key: text for key, text in self._said.items() if key in {"cycle", *(p.id for p in waiting)}
         }
 
+    def _try(self, plan: StoredPlan) -> Transient | None:
+        """Look at one plan; return why there was no answer about it, if there was none."""
+        try:
+            self._look_at(plan)
+        except (LedgerError, Fenced):
+            raise
+        except Transient as error:
+            return error
+        except RunbookError as error:
+            # About this plan alone: its issue is gone, a permission is missing.
+            self._say(plan.id, f"Plan {plan.short_digest}: {error}")
+        else:
+            self._settle(plan.id)
+        return None
+
     def _look_at(self, plan: StoredPlan) -> None:
-        if plan.comment_id is None:
-            return  # its run is still about to show it
         decision = self._here.engine.gate.look(plan, self._here.gate_context(plan))
         if decision.verdict is Verdict.WAITING:
             return
@@ -148,15 +173,21 @@ class Dispatcher:
                 "Plan %s is %s: its run %s was woken.", plan.short_digest, decision.verdict, plan.execution_id
             )
 
-    def _say(self, about: str, text: str) -> None:
-        """Log a trouble, once until it changes."""
-        if self._said.get(about) != text:
-            self._said[about] = text
+    def _say(self, about: str, text: str, *, known_by: str = "") -> None:
+        """Log a trouble, once until it changes: its text, or what it is ``known_by``."""
+        if self._said.get(about) != (known_by or text):
+            self._said[about] = known_by or text
             _LOG.warning("%s", neutralise_terminal(text).replace("\n", " "))
 
     def _settle(self, about: str) -> None:
         if self._said.pop(about, None) is not None:
             _LOG.info("That trouble is over.")
+
+
+def _in_turn(waiting: Sequence[StoredPlan], gave_up_at: str | None) -> list[StoredPlan]:
+    """Return all plans, the one where the last cycle gave up last: none waits behind broken ones for ever."""
+    first = next((index for index, plan in enumerate(waiting, start=1) if plan.id == gave_up_at), 0)
+    return [*waiting[first:], *waiting[:first]]
 
 
 def main() -> int:

@@ -20,7 +20,7 @@ from runbook.engine.leases import Fenced, Leases
 from runbook.errors import Transient
 from runbook.installation import Installation
 from runbook.settings import Settings
-from tests.deployments.cli.story import POLICY, REPOSITORY, comment_as, product, waiting_plan
+from tests.deployments.cli.story import POLICY, REPOSITORY, Story, comment_as, product, waiting_plan
 
 POLL_SECONDS = 15
 
@@ -213,6 +213,71 @@ def test_trouble_with_one_plan_does_not_keep_others_asleep(
     dispatcher.cycle()
     assert set(waker.woken) == {fine.execution_id}
     assert len(_warnings(caplog)) == 1
+
+
+def _waiting_plans(here: Installation, number: int) -> list[Story]:
+    """Return that many plans of runs of their own, oldest first."""
+    return [
+        waiting_plan(
+            here,
+            by=product(),
+            effect=RerunFailedJobs(
+                repository=REPOSITORY, run_id=run_id, failed_attempt=1, workflow_file="ci-test.yml"
+            ),
+        )
+        for run_id in range(1, number + 1)
+    ]
+
+
+def _unreadable(box: sandbox.Box, stories: list[Story]) -> None:
+    """Let GitHub fail, for good, whenever the comments of these plans are read."""
+    numbers = "|".join(str(story.issue) for story in stories)
+    box.fail("500_before", method="GET", path_regex=f".*/issues/({numbers})/comments", times=10_000)
+
+
+@pytest.mark.parametrize("broken", [1, 2, 3, 4, 7])
+def test_plans_that_github_cannot_answer_for_starve_none_after_them(
+    here: Installation,
+    dispatcher: Dispatcher,
+    waker: Waker,
+    box: sandbox.Box,
+    broken: int,
+) -> None:
+    *unreadable, fine = _waiting_plans(here, broken + 1)
+    _unreadable(box, unreadable)
+    comment_as(box, "alice", fine, f"/approve {fine.plan.digest}")
+    for _ in range(broken // 3 + 1):
+        dispatcher.cycle()
+    assert waker.woken == [fine.execution_id]
+
+
+def test_trouble_with_some_plans_slows_nothing_down_and_is_said_once_for_each(
+    here: Installation, dispatcher: Dispatcher, box: sandbox.Box, caplog: pytest.LogCaptureFixture
+) -> None:
+    unreadable, _ = _waiting_plans(here, 2)
+    _unreadable(box, [unreadable])
+    for _ in range(3):
+        dispatcher.cycle()
+        assert dispatcher.pause_seconds == POLL_SECONDS
+    (said,) = _warnings(caplog)
+    assert said.startswith(f"Plan {unreadable.plan.short_digest}: ")
+
+
+def test_github_away_is_noticed_by_three_plans_and_backed_off_from(
+    here: Installation, dispatcher: Dispatcher, box: sandbox.Box, caplog: pytest.LogCaptureFixture
+) -> None:
+    stories = _waiting_plans(here, 5)
+    _unreadable(box, stories)
+    asked = []
+    for _ in range(2):
+        before = len(box.requests)
+        dispatcher.cycle()
+        paths = [request["path"] for request in box.requests[before:] if "comments" in request["path"]]
+        asked.append([int(path.split("/")[-2]) for path in dict.fromkeys(paths)])
+    numbers = [story.issue for story in stories]
+    assert asked == [numbers[:3], [*numbers[3:], numbers[0]]], "another three each time"
+    assert dispatcher.pause_seconds == 4 * POLL_SECONDS
+    assert len(_warnings(caplog)) == 1, "said once"
 
 
 def test_only_one_dispatcher_works_on_a_ledger(here: Installation, waker: Waker, clock: VirtualClock) -> None:
