@@ -221,9 +221,18 @@ def _show(run: Run, plan: StoredPlan) -> StoredPlan:
     here = run.here
     context = here.gate_context(plan)
     needed = approvals_needed(context.rule, unnamed=plan.requester_kind is RequesterKind.UNNAMED)
-    ask = report.how_to_decide(plan, needed=needed, approvers=context.rule.approvers)
-    markdown = report.plan_markdown(plan.plan, plan.view, ask=ask)
+    ask = report.how_to_decide(
+        plan,
+        needed=needed,
+        approvers=context.rule.approvers,
+        resume_counts=context.rule.prefect_resume_counts,
+    )
     place = place_of(plan)
+    # What approvers read stands before the plan's own comment: a decision must come after that.
+    rest = report.plan_rest_markdown(plan.plan, plan.view)
+    for number, page in enumerate(rest, start=1):
+        run.comment(place, f"plan-{plan.id}-rest-{number}", page)
+    markdown = report.plan_markdown(plan.plan, plan.view, ask=ask, rest=len(rest))
     entry = run.comment(place, f"plan-{plan.id}", markdown)
     result = entry.result or {}
     link = f"[Approve or reject on the issue]({result['url']})\n\n"

@@ -167,8 +167,9 @@ def decide_approval(
         elif rejection is None:
             rejection = decision
     approvals = tuple(counted.values())
-    if plan.resumed and rule.prefect_resume_counts:
-        approvals += (Decision(login=None, comment_id=None, reason="unnamed resume in Prefect"),)
+    # Beside a person's approval it is no second one: `runbook approve` resumes the run as well as it comments.
+    if plan.resumed and rule.prefect_resume_counts and not approvals:
+        approvals = (Decision(login=None, comment_id=None, reason="unnamed resume in Prefect"),)
     verdict, reason = _verdict(plan, needed, approvals, rejection, now)
     if verdict is Verdict.APPROVED and approvals and not _plan_is_shown(plan, comments):
         verdict, reason = Verdict.VOID, "the comment that shows the plan was deleted"

@@ -103,7 +103,7 @@ def how_to_decide(
     )
     resume = (
         " Resuming the run in Prefect counts here as one unnamed approval, whoever or whatever resumes it."
-        if resume_counts and needed
+        if resume_counts and needed == 1  # beside a person's approval it is no second one
         else ""
     )
 

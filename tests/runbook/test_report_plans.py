@@ -246,7 +246,7 @@ def test_no_part_of_a_secret_is_left_where_a_long_description_is_cut(before: int
 
 
 @pytest.mark.parametrize(
-    ("counts", "needed", "said"), [(False, 1, False), (True, 1, True), (True, 2, True), (True, 0, False)]
+    ("counts", "needed", "said"), [(False, 1, False), (True, 1, True), (True, 2, False), (True, 0, False)]
 )
 def test_a_resume_is_named_where_it_counts_and_anything_must_be_counted(
     counts: bool, needed: int, said: bool

@@ -388,11 +388,13 @@ def test_a_resume_does_not_override_a_rejection_or_an_expiry() -> None:
     assert decide(plan=plan, rule=rule, now=EXPIRES_AT).verdict is Verdict.EXPIRED
 
 
-def test_a_resume_of_a_run_that_nobody_named_is_one_of_two() -> None:
+def test_a_resume_is_no_second_approval_beside_a_persons() -> None:
+    """One person makes both: `runbook approve` comments and resumes."""
     rule = RULE.model_copy(update={"prefect_resume_counts": True})
     plan = facts(requester=None, unnamed=True, resumed=True)
     assert decide(plan=plan, rule=rule).verdict is Verdict.WAITING
-    assert decide(comment(), plan=plan, rule=rule).verdict is Verdict.APPROVED
+    decision = decide(comment(), plan=plan, rule=rule)
+    assert (decision.verdict, [one.login for one in decision.counted]) == (Verdict.WAITING, ["alice"])
 
 
 # --- properties ------------------------------------------------------------------------------------------
