@@ -204,7 +204,7 @@ class Supervisor:
         require_flow_settings(settings)
         return self.start(
             "worker",
-            (sys.executable, "-m", "deployments.worker", self._worker_name),
+            (sys.executable, "-m", "deployments.worker", self.worker_name),
             settings={**settings, "PREFECT_WORKER_QUERY_SECONDS": str(poll_seconds)},
             reaches_prefect=True,
             reaches_network=True,
@@ -217,7 +217,7 @@ class Supervisor:
             ChildDied: A child ended.
             Transient: The server did not hear of it in time.
         """
-        names = {self._worker_name, f"{self._worker_name}{STOCK}"}
+        names = {self.worker_name, f"{self.worker_name}{STOCK}"}
         self._await(
             lambda: not names.isdisjoint(self._require_api().online_workers()),
             "the worker",
@@ -277,7 +277,8 @@ class Supervisor:
             time.sleep(POLL_SECONDS)
 
     @property
-    def _worker_name(self) -> str:
+    def worker_name(self) -> str:
+        """What Prefect calls our worker."""
         # Another start on the same database finds the earlier worker still listed as online.
         return f"runbook-{os.getpid()}"
 

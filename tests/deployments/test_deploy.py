@@ -19,7 +19,7 @@ from deployments.children import Child, ChildDied
 from deployments.cli.doctor_findings import Health
 from deployments.cli.doctor_local import check_prefect
 from deployments.entry_points import PREFECT_FILE
-from deployments.supervisor import Supervisor
+from deployments.supervisor import Supervisor, prefect_command
 from runbook.requests import ClearCachesRequest, SweepRequest
 from runbook.scrub import register_secret
 from runbook.settings import Settings
@@ -118,10 +118,14 @@ def server(up: Supervisor) -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def worker(up: Supervisor, state: Path) -> Child:
-    """A stock worker, and the probe flow deployed beside the real ones."""
+    """A stock worker, as ours runs no probe, started as the supervisor starts ours; the probe is deployed beside."""
     probe_file = state / "probe.yaml"
     probe_file.write_text(PROBE_FILE % state)
-    child = up.start_worker(settings={"GITHUB_TOKEN": TOKEN}, poll_seconds=0.5)
+    command = prefect_command(
+        *("worker", "start", "--pool", "runbook", "--type", "process"), *("--name", up.worker_name)
+    )
+    settings = {"GITHUB_TOKEN": TOKEN, "PREFECT_WORKER_QUERY_SECONDS": "0.5"}
+    child = up.start("worker", command, settings=settings, reaches_prefect=True, reaches_network=True)
     up.deploy_all(probe_file)
     up.await_worker()
     return child
