@@ -45,9 +45,11 @@ def tell(stage: Stage, teller: Teller) -> Told:
     with teller.stage("triage", f"A bot starts {FLOW} in apply mode over Prefect's REST API"):
         request = TriageRequest(repository=repository, run_id=failed["id"], mode=Mode.APPLY)
         run = stage.prefect.create(FLOW, request)
-        teller.say(f"POST {stage.prefect.url}/deployments/…/create_flow_run → {run.name}")
+        teller.say(f"POST {stage.prefect.url}/deployments/…/create_flow_run → run {run.id}")
         teller.say(f"Watch it: {stage.up.ui_url}/v2/runs/flow-run/{run.id}")
         plan = stage.await_("a plan that waits for approval", lambda: _suspended(stage, run.id, asks=1))
+        # Prefect gives a random name at first; the flow names its run after its target when it starts.
+        teller.say(f"In Prefect the run is named: {stage.prefect.read(run.id).name}")
         incident = _incident(stage, run.id)
         teller.say(f"Incident: {incident.title} ({incident.issue_url})")
         teller.show(stage.prefect.artifact(run.id, "assessment") or "", "What triage found")
@@ -139,10 +141,19 @@ def _comment(stage: Stage, plan: StoredPlan, login: str, body: str) -> None:
 def _require_only_records(stage: Stage, teller: Teller) -> None:
     """Check that nothing but the product's own issue and comments was written."""
     writes = [entry for entry in stage.requests_by_product() if entry["method"] != "GET"]
-    effects = [entry for entry in writes if "/issues" not in entry["path"] and "/labels" not in entry["path"]]
+    effects = _effects_among(writes)
     if effects:
-        raise StoryBroken(f"Written without approval: {effects}")
+        raise StoryBroken(f"Written without approval: {', '.join(effects)}.")
     teller.say(f"It sleeps again. Written so far: {len(writes)} records, no effect.")
+
+
+def _effects_among(writes: list[dict[str, Any]]) -> list[str]:
+    """Return those writes, as ``DELETE /path``, that are not on the product's own issue, comments or labels."""
+    return [
+        f"{entry['method']} {entry['path']}"
+        for entry in writes
+        if "/issues" not in entry["path"] and "/labels" not in entry["path"]
+    ]
 
 
 def _verify(
