@@ -6,10 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.triage_corpus import Judged, judge, report
+from benchmarks.triage_corpus import Judged, judge, ratios, report
 from runbook.triage.classes import FailureClass
 
 CORPUS = os.environ.get("RUNBOOK_CORPUS", "")
+
+LEAST_PRECISION = 0.95
+LEAST_RECALL = 0.85
+LEAST_FIRST_CAUSES = 0.85
 
 pytestmark = pytest.mark.skipif(
     not CORPUS, reason="RUNBOOK_CORPUS is unset: it names a folder with logs/ and manifest.tsv"
@@ -26,6 +30,16 @@ def test_every_log_is_classified_and_measured(capsys: pytest.CaptureFixture[str]
     with capsys.disabled():
         print()
         report(_judged(), verbose=False)
+
+
+def test_classes_are_precise_and_most_failures_get_one() -> None:
+    share = ratios(_judged())
+    assert share["macro_precision"] >= LEAST_PRECISION
+    assert share["macro_recall"] >= LEAST_RECALL
+
+
+def test_the_first_cause_is_within_three_lines_of_the_label() -> None:
+    assert ratios(_judged())["first_cause_near_the_label"] >= LEAST_FIRST_CAUSES
 
 
 def test_a_named_cause_is_a_line_of_its_log() -> None:
