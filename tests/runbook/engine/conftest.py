@@ -20,6 +20,7 @@ from runbook.engine.ledger import Ledger
 from runbook.engine.plan import Plan, PlanView
 from runbook.engine.plans import StoredPlan
 from runbook.policy import Timings
+from tests.runbook.engine.databases import new_ledger_url
 from tests.runbook.engine.lamps import KINDS, Lamps, LampWorld
 from tests.runbook.engine.passing import let_pass
 
@@ -91,7 +92,7 @@ def clock() -> VirtualClock:
 @pytest.fixture
 def ledger(tmp_path: Path) -> Iterator[Ledger]:
     """A fresh ledger in a file."""
-    opened = Ledger(f"sqlite:///{tmp_path}/ledger.db")
+    opened = Ledger(new_ledger_url(tmp_path))
     yield opened
     opened.close()
 

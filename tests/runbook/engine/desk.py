@@ -29,6 +29,7 @@ from runbook.models import IssueComment, Permission
 from runbook.policy.approvals import ApprovalRule
 from runbook.world import World
 from tests.runbook.engine.conftest import REPOSITORY, START, TIMINGS, VIEW
+from tests.runbook.engine.databases import new_ledger_url
 from tests.runbook.engine.passing import let_pass
 
 MAIN = "refs/heads/main"
@@ -215,7 +216,7 @@ def open_desk(tmp_path: Path, scenario: dict[str, Any] | None = None) -> Iterato
         github = stack.enter_context(
             GitHubClient(token=SecretStr(box.token), api_url=box.url, clock=clock, timeouts=timeouts)
         )
-        ledger = Ledger(f"sqlite:///{tmp_path}/ledger.db")
+        ledger = Ledger(new_ledger_url(tmp_path))
         stack.callback(ledger.close)
         world = World(github=github, product_login=PRODUCT, clock=clock)
         engine = Engine(ledger, world=world, timings=TIMINGS)

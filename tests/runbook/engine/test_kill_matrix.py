@@ -5,6 +5,7 @@ being registered; without a sample here the matrix fails.
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,11 @@ from runbook.effects.actions_runs import RerunFailedJobs
 from runbook.effects.catalogue import registered
 from runbook.effects.incident_issues import CloseIssue, OpenIssue, PostComment
 from runbook.engine.effects import Effect, EffectClass
+from runbook.engine.engine import Engine
 from runbook.engine.entries import JournalEntry
 from runbook.engine.plan import Plan, PlanView
 from runbook.engine.states import EffectState
+from tests.runbook.engine.databases import new_ledger_url
 from tests.runbook.engine.kill_child import Job, engine_for, run_in_process
 from tests.runbook.engine.passing import let_pass
 
@@ -139,9 +142,7 @@ def box() -> Iterator[sandbox.Box]:
 @pytest.fixture
 def job(box: sandbox.Box, tmp_path: Path) -> Job:
     """A process's work, without a plan yet."""
-    return Job(
-        ledger_url=f"sqlite:///{tmp_path}/ledger.db", github_url=box.url, token=box.token, login="runbook-bot"
-    )
+    return Job(ledger_url=new_ledger_url(tmp_path), github_url=box.url, token=box.token, login="runbook-bot")
 
 
 def test_every_registered_effect_is_in_the_matrix() -> None:
@@ -212,13 +213,15 @@ def test_a_repeated_notification_says_so(box: sandbox.Box, job: Job) -> None:
 
 def _enrol(job: Job, effect: Effect) -> Job:
     """Store a plan (or name a record write) for the effect, as a gate that was passed leaves it."""
-    engine = engine_for(job)
-    engine.executions.begin("e1", procedure="clear-caches", repository=REPOSITORY, subject="s", request={})
-    if effect.target.startswith("issues:"):
-        return _with(job, record=("e1", "record", effect.kind, effect.params()))
-    plan = Plan.of(procedure="clear-caches", repository=REPOSITORY, effects=[effect])
-    stored = let_pass(engine, engine.plans.store("e1", plan, view=VIEW, expires_after_seconds=3600))
-    return _with(job, plan_id=stored.id)
+    with _engine(job) as engine:
+        engine.executions.begin(
+            "e1", procedure="clear-caches", repository=REPOSITORY, subject="s", request={}
+        )
+        if effect.target.startswith("issues:"):
+            return _with(job, record=("e1", "record", effect.kind, effect.params()))
+        plan = Plan.of(procedure="clear-caches", repository=REPOSITORY, effects=[effect])
+        stored = let_pass(engine, engine.plans.store("e1", plan, view=VIEW, expires_after_seconds=3600))
+        return _with(job, plan_id=stored.id)
 
 
 def _with(job: Job, **changes: Any) -> Job:
@@ -226,10 +229,19 @@ def _with(job: Job, **changes: Any) -> Job:
 
 
 def _entry(job: Job) -> JournalEntry:
+    with _engine(job) as engine:
+        if job.plan_id:
+            return engine.entries.of_plan(job.plan_id)[0]
+        return engine.entries.of_execution("e1")[0]
+
+
+@contextmanager
+def _engine(job: Job) -> Iterator[Engine]:
     engine = engine_for(job)
-    if job.plan_id:
-        return engine.entries.of_plan(job.plan_id)[0]
-    return engine.entries.of_execution("e1")[0]
+    try:
+        yield engine
+    finally:
+        engine.ledger.close()
 
 
 def _applied(box: sandbox.Box, method: str, path_end: str) -> int:

@@ -15,6 +15,7 @@ from runbook.engine.states import EffectState
 from runbook.errors import Transient
 from tests.runbook.engine import children
 from tests.runbook.engine.conftest import START, TIMINGS, Room
+from tests.runbook.engine.databases import new_ledger_url
 from tests.runbook.engine.lamps import Lamps, LightLamp
 
 ELSEWHERE = "another-host/boot/pid:[1]/77/12345"
@@ -109,13 +110,15 @@ def test_a_resumed_process_of_the_same_execution_fences_the_one_before(
 def test_a_provably_dead_holder_is_taken_over_at_once(tmp_path: Path) -> None:
     from runbook.clock import SystemClock
 
-    url = f"sqlite:///{tmp_path}/ledger.db"
+    url = new_ledger_url(tmp_path)
     assert children.run_all(children.take_lease_and_end, (url, "a")) == [0]
     clock = VirtualClock(SystemClock().now())
     before = clock.now()
-    leases = Leases(Ledger(url), clock=clock, lease_seconds=60, poll_seconds=2)
+    ledger = Ledger(url)
+    leases = Leases(ledger, clock=clock, lease_seconds=60, poll_seconds=2)
     assert leases.acquire(("a",), execution_id="e2").tokens == {"a": 2}
     assert clock.now() == before
+    ledger.close()
 
 
 @pytest.mark.parametrize("process", [ELSEWHERE, "", "nonsense", "h/unprovable/-/1/-"])

@@ -17,6 +17,7 @@ from runbook.engine.ledger import Ledger
 from runbook.engine.schema import SCHEMA_VERSION, AuditRow, MetaRow, RequestRow
 from runbook.errors import LedgerError
 from tests.runbook.engine import children
+from tests.runbook.engine.databases import new_ledger_url
 
 
 @contextmanager
@@ -46,7 +47,7 @@ def test_opening_at_the_same_time_creates_the_schema_once(tmp_path: Path) -> Non
 
 def test_writers_of_two_processes_take_turns(tmp_path: Path) -> None:
     """Each line was appended to a chain that did not move between its reading and its writing."""
-    url = f"sqlite:///{tmp_path}/ledger.db"
+    url = new_ledger_url(tmp_path)
     ledger = Ledger(url)
     barrier = children.context().Barrier(2)
     codes = children.run_all(children.write_lines, (url, "one", 25, barrier), (url, "two", 25, barrier))
@@ -56,10 +57,11 @@ def test_writers_of_two_processes_take_turns(tmp_path: Path) -> None:
         assert [row.body["seen"] for row in rows] == list(range(50))
         assert {row.actor for row in rows} == {"one", "two"}
         assert audit.verify(session).intact
+    ledger.close()
 
 
 def test_an_attempt_claimed_by_many_processes_at_once_is_claimed_by_one(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path}/ledger.db"
+    url = new_ledger_url(tmp_path)
     Ledger(url).close()
     (tmp_path / "claimed").mkdir()
     barrier = children.context().Barrier(4)
@@ -240,7 +242,8 @@ def test_a_naive_time_is_refused(ledger: Ledger) -> None:
         session.add(row)
 
 
-def test_foreign_keys_hold(ledger: Ledger) -> None:
+def test_foreign_keys_hold(tmp_path: Path) -> None:
+    ledger = Ledger(f"sqlite:///{tmp_path}/ledger.db")  # PostgreSQL cannot do otherwise
     with ledger.read() as session:
         assert session.scalar(text("PRAGMA foreign_keys")) == 1
         assert session.scalar(text("PRAGMA journal_mode")) == "wal"
