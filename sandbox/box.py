@@ -47,7 +47,7 @@ class Box:
         self.bot = str(data.get("bot") or next(iter(self.state.users.values())).login)
         first = next(iter(self.state.repositories.values())).full_name
         self.owner, _, self.repo = str(data.get("repository") or first).partition("/")
-        self.webhook_secret = str(data.get("webhook_secret", "sandbox"))
+        self.webhook_secret = self.state.webhook_secret
         if self.state.user(self.bot) is None:
             raise ScenarioError(f"bot: there is no user {self.bot!r}. Nothing was started.")
         self.server = Server(GitHub(self.state, limits), port=port, socket_path=socket_path)

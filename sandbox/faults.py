@@ -1,7 +1,8 @@
 """Faults on demand: what the network and a system in trouble do to a request.
 
 ``POST /_sandbox/faults`` takes ``{"method", "path_regex", "fault", "times", "seconds", "retry_after",
-"message"}``; ``Fault`` says what each means.
+"message"}``; ``Fault`` says what each means. For a delivery's faults ``path_regex`` is searched in
+"event/action", such as ``workflow_run/completed``.
 """
 
 import re
@@ -22,6 +23,8 @@ KINDS = (
     "429",
     "slow",
 )
+# What becomes of a webhook's delivery: nobody hears of it, or it is noted as failed.
+DELIVERY_KINDS = ("lost_delivery", "failed_delivery")
 DEFAULT_SECONDS = {"timeout": 60.0, "timeout_after": 60.0, "slow": 2.0}
 
 
@@ -32,7 +35,7 @@ class Fault:
     Attributes:
         method: HTTP method in capitals, or ``*``.
         path_regex: Searched in the percent-encoded path (without the /api/v3 prefix).
-        kind: One of ``KINDS``.
+        kind: One of ``KINDS`` or ``DELIVERY_KINDS``.
         times: How many requests it still hits; None means all until it is removed.
         seconds: Real seconds that a time-out is held, or that a slow body takes.
         retry_after: Seconds named in Retry-After of a 403 or 429; None leaves the header out.
@@ -72,8 +75,10 @@ def parse(data: Json) -> Fault:
         Refused: 422, saying which field is wrong.
     """
     kind = str(data.get("fault", ""))
-    if kind not in KINDS:
-        raise Refused(422, f"fault must be one of {', '.join(KINDS)}; got {kind!r}. Nothing was set.")
+    if kind not in KINDS + DELIVERY_KINDS:
+        raise Refused(
+            422, f"fault must be one of {', '.join(KINDS + DELIVERY_KINDS)}; got {kind!r}. Nothing was set."
+        )
     try:
         pattern = re.compile(str(data.get("path_regex", ".*")))
         times = data.get("times", 1)
@@ -114,9 +119,17 @@ class Faults:
 
     def take(self, method: str, path: str) -> Fault | None:
         """Return the fault for this request, if any, and count it down."""
+        return self._take(method, path, KINDS)
+
+    def take_delivery(self, event: str, action: str | None) -> Fault | None:
+        """Return the fault for a webhook's delivery, if any, and count it down."""
+        return self._take("POST", f"{event}/{action or ''}", DELIVERY_KINDS)
+
+    def _take(self, method: str, path: str, kinds: tuple[str, ...]) -> Fault | None:
         with self._lock:
             for fault in self._faults:
-                if fault.method in ("*", method) and fault.path_regex.search(path):
+                fits = fault.kind in kinds and fault.method in ("*", method)
+                if fits and fault.path_regex.search(path):
                     if fault.times is not None:
                         fault.times -= 1
                         if fault.times <= 0:

@@ -29,6 +29,19 @@ class StandIn(Protocol):
     """What the server needs of a stand-in."""
 
     clock: Clock
+    faults: faults.Faults
+
+    def start(self, url: str) -> None:
+        """Begin whatever goes on beside answering requests."""
+        ...
+
+    def stop(self) -> None:
+        """End it."""
+        ...
+
+    def steer(self, what: str, data: Json) -> Json | None:
+        """Do what ``POST /_sandbox/<what>`` asks of this stand-in; None where it knows no such page."""
+        ...
 
     def actor(self, request: Request) -> str | None:
         """Return who sends the request, None when nobody the stand-in knows."""
@@ -58,7 +71,7 @@ class Server:
 
     def __init__(self, stand_in: StandIn, *, port: int = 0, socket_path: Path | None = None) -> None:
         self.stand_in = stand_in
-        self.faults = faults.Faults()
+        self.faults = stand_in.faults
         self.requests: deque[Json] = deque(maxlen=LOGGED_REQUESTS)
         self.stopping = threading.Event()
         self.socket_path = socket_path
@@ -74,12 +87,14 @@ class Server:
 
     def start(self) -> None:
         """Begin to serve, in threads of this process."""
+        self.stand_in.start(self.url)
         for thread in self._threads:
             thread.start()
 
     def stop(self) -> None:
         """End every connection and listener, and remove the unix socket."""
         self.stopping.set()
+        self.stand_in.stop()
         for listener in self._listeners:
             listener.shutdown()
         for thread in self._threads:
@@ -145,7 +160,11 @@ class Server:
                 return Reply(204)
             case "POST", "advance":
                 return self._advance(request)
-        raise Refused(404, "the sandbox has requests, state, faults and advance under /_sandbox/")
+            case "POST", what if (done := self.stand_in.steer(what, _json_object(request))) is not None:
+                return Reply(200, done)
+        raise Refused(
+            404, "the sandbox has requests, state, faults, advance, runs and announce under /_sandbox/"
+        )
 
     def _advance(self, request: Request) -> Reply:
         clock = self.stand_in.clock

@@ -9,16 +9,22 @@ import secrets
 import threading
 from datetime import datetime
 
+from sandbox import faults
 from sandbox.clock import Clock
-from sandbox.github import caches, downloads, issues, pages, repositories, runs
-from sandbox.github.records import ROLES, Token, User
+from sandbox.github import caches, downloads, hooks, issues, pages, repositories, runs, shapes
+from sandbox.github.records import ROLES, Attempt, Repository, Run, Token, User
 from sandbox.github.routing import DOCS, Call, Operation, routes
+from sandbox.github.scenario import add_runs
+from sandbox.github.scenario_values import ScenarioError
 from sandbox.github.state import State
+from sandbox.github.webhooks import Webhooks
 from sandbox.limits import Limits, LimitSettings, Refusal
 from sandbox.wire import Json, Refused, Reply, Request, Route
 
-OPERATIONS = (caches, downloads, issues, repositories, runs)  # importing them fills ``routes``
+OPERATIONS = (caches, downloads, hooks, issues, repositories, runs)  # importing them fills ``routes``
 LEVELS = {"read": 0, "write": 1, "admin": 2}
+LOOK_SECONDS = 0.05
+"""How often (in real time) runs that ended are looked for, to tell the webhooks."""
 LIMIT_DOCS = f"{DOCS}/overview/rate-limits-for-the-rest-api"
 
 
@@ -36,6 +42,71 @@ class GitHub:
         self._limits = Limits(limits)
         self._lock = threading.RLock()
         self._by_token = {one.value: (user, one) for user in state.users.values() for one in user.tokens}
+        self.faults = faults.Faults()
+        self._webhooks = Webhooks(state, self.faults)
+        self._ended = threading.Event()
+        self._watcher = threading.Thread(target=self._watch)
+        self._site = ""
+
+    def start(self, url: str) -> None:
+        """Begin to tell webhooks what happens.
+
+        Args:
+            url: The stand-in's own address, for the links in what is told.
+        """
+        self._site = url
+        self._webhooks.start()
+        self._watcher.start()
+
+    def stop(self) -> None:
+        """Tell nobody any more."""
+        self._ended.set()
+        self._watcher.join()
+        self._webhooks.stop()
+
+    def steer(self, what: str, data: Json) -> Json | None:
+        """Do what a ``/_sandbox`` page of this stand-in asks: add runs, or announce one that has ended.
+
+        Returns:
+            The answer; None where there is no such page.
+
+        Raises:
+            Refused: It cannot be done.
+        """
+        with self._lock:
+            owner, _, name = str(data.get("repository", "")).partition("/")
+            repository = self.data.repository(owner, name)
+            if what not in ("runs", "announce"):
+                return None
+            if repository is None:
+                raise Refused(404, f"there is no repository {data.get('repository')!r}")
+            if what == "runs":
+                try:
+                    return {"ids": add_runs(self.data, repository, data.get("runs") or [])}
+                except ScenarioError as error:
+                    raise Refused(422, str(error)) from error
+            run_id = data.get("run_id")
+            run = repository.runs.get(run_id) if isinstance(run_id, int) else None
+            if run is None:
+                raise Refused(404, f"there is no run {data.get('run_id')!r}")
+            self._announce(repository, run, run.latest)
+            return {"announced": run.id}
+
+    def _watch(self) -> None:
+        while not self._ended.wait(LOOK_SECONDS):
+            with self._lock:
+                # Without hooks the state is brought up to date by requests alone.
+                if any(one.hooks for one in self.data.repositories.values()):
+                    self.data.settle()
+                    for repository, run, attempt in self.data.take_completed():
+                        self._announce(repository, run, attempt)
+
+    def _announce(self, repository: Repository, run: Run, attempt: Attempt) -> None:
+        now = self.clock.now()
+        asked = Request("GET", "/", {}, {}, b"")
+        call = Call(self.data, asked, {}, None, None, now, self._site, self._site, self._webhooks)
+        payload = shapes.run_event(call, repository, run, attempt)
+        self._webhooks.tell(repository, "workflow_run", "completed", payload)
 
     def actor(self, request: Request) -> str | None:
         """Return the login behind the request's token."""
@@ -125,7 +196,7 @@ class GitHub:
         site = f"http://{request.headers.get('host', 'localhost')}"
         api = site + request.headers.get("x-sandbox-prefix", "")
         user, token = account or (None, None)
-        call = Call(self.data, request, params, user, token, now, site, api)
+        call = Call(self.data, request, params, user, token, now, site, api, self._webhooks)
         try:
             _check_access(call, route)
             reply = route.handler(call)

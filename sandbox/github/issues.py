@@ -199,6 +199,8 @@ def create_comment(call: Call) -> Reply:
     repo.comments[number] = comment
     issue.updated_at = call.now
     body = shapes.comment(call, repo, comment)
+    told = shapes.comment_event(call, repo, shapes.issue(call, repo, issue), body)
+    call.webhooks.tell(repo, "issue_comment", "created", told)
     return call.created(body, location=body["url"])
 
 

@@ -291,6 +291,45 @@ class Pull:
 
 
 @dataclass
+class Delivery:
+    """One attempt to deliver an event to a webhook; a redelivery keeps the ``guid`` and gets an id of its own.
+
+    ``status_code`` 0 is a delivery that is still under way.
+    """
+
+    id: int
+    guid: str
+    event: str
+    action: str | None
+    body: bytes
+    headers: dict[str, str]
+    at: datetime
+    redelivery: bool
+    status: str = ""
+    status_code: int = 0
+    seconds: float = 0.0
+    answer: str = ""
+
+
+@dataclass
+class Hook:
+    """A repository's webhook; ``deliveries`` has the oldest first."""
+
+    id: int
+    url: str
+    secret: str | None
+    events: list[str]
+    active: bool
+    created_at: datetime
+    updated_at: datetime
+    deliveries: list[Delivery] = field(default_factory=list)
+
+    def wants(self, event: str) -> bool:
+        """Whether it is to be told of an event; a ping comes to each."""
+        return event == "ping" or (self.active and ("*" in self.events or event in self.events))
+
+
+@dataclass
 class Repository:
     """A repository and all that belongs to it."""
 
@@ -316,6 +355,8 @@ class Repository:
     events: list[Event] = field(default_factory=list)
     pulls: dict[int, Pull] = field(default_factory=dict)
     images: list[str] = field(default_factory=list)
+    hooks: dict[int, Hook] = field(default_factory=dict)
+    logs: Json = field(default_factory=dict)  # those that the scenario names
 
     @property
     def full_name(self) -> str:

@@ -4,12 +4,15 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from sandbox.github.records import ROLES, Repository, Token, User
 from sandbox.github.state import State
 from sandbox.wire import Json, Refused, Reply, Request, Router
+
+if TYPE_CHECKING:
+    from sandbox.github.webhooks import Webhooks
 
 REPOSITORY = "/repos/{owner}/{repo}"
 DOCS = "https://docs.github.com/rest"
@@ -27,6 +30,7 @@ class Call:
     now: datetime
     site: str  # scheme and host that the client used
     api: str  # the same with the API's prefix
+    webhooks: "Webhooks"
 
     @property
     def repo(self) -> Repository:

@@ -15,6 +15,7 @@ from sandbox.github.records import (
     Attempt,
     Comment,
     Commit,
+    Hook,
     Issue,
     JobPlan,
     Label,
@@ -60,6 +61,7 @@ def build(data: Json, clock: Clock) -> tuple[State, LimitSettings]:
     """
     known(data, "scenario", "bot", "repository", "webhook_secret", "limits", "users", "repositories")
     state = State(clock)
+    state.webhook_secret = str(data.get("webhook_secret", state.webhook_secret))
     for login, user in (data.get("users") or {}).items():
         _add_user(state, login, user or {})
     for full_name, content in (data.get("repositories") or {}).items():
@@ -83,6 +85,26 @@ def add_repository(state: State, full_name: str, content: Json) -> None:
         ScenarioError: A key is unknown or a value cannot be used.
     """
     _Builder(state, full_name, content).build()
+
+
+def add_runs(state: State, repository: Repository, items: list[Json]) -> list[int]:
+    """Add runs to a repository of a stand-in that runs already; return their ids.
+
+    Args:
+        state: What the repository belongs to.
+        repository: Where they run.
+        items: What a scenario says below ``runs``; ``commit`` names a commit by its sha.
+
+    Raises:
+        ScenarioError: A key is unknown or a value cannot be used.
+    """
+    builder = _Builder(state, repository.full_name, {"logs": repository.logs})
+    builder.repository = repository
+    builder.commit_of = {commit.sha: commit for commit in repository.commits}
+    before = set(repository.runs)
+    for item in items:
+        builder.add_runs(item)
+    return [number for number in repository.runs if number not in before]
 
 
 def _add_user(state: State, login: str, data: Json) -> None:
@@ -117,7 +139,7 @@ class _Builder:
                 "rules",
                 "commits",
             ),
-            *("workflows", "logs", "runs", "caches", "labels", "issues", "pulls", "images"),
+            *("workflows", "logs", "runs", "caches", "labels", "issues", "pulls", "images", "hooks"),
         )
         owner, _, name = full_name.partition("/")
         if not name:
@@ -139,6 +161,7 @@ class _Builder:
                 for branch, rules in (data.get("rules") or {}).items()
             },
             images=list(data.get("images") or []),
+            logs=dict(data.get("logs") or {}),
         )
         if wrong := sorted(set(self.repository.roles.values()) - set(ROLES)):
             raise ScenarioError(f"{self.where}.roles: {wrong[0]!r} is none of {', '.join(ROLES)}")
@@ -158,8 +181,10 @@ class _Builder:
             self._issue(item)
         for item in self.data.get("caches") or []:
             self._caches(item)
+        for item in self.data.get("hooks") or []:
+            self._hook(item)
         for item in self.data.get("runs") or []:
-            self._runs(item)
+            self.add_runs(item)
 
     def _ago(self, item: Json, default: float = 3600.0) -> datetime:
         return self.now - timedelta(seconds=seconds(item.get("ago", default)))
@@ -270,7 +295,21 @@ class _Builder:
             raise ScenarioError(f"{self.where}: there is no commit {name!r} under commits")
         return self.commit_of[name]
 
-    def _runs(self, item: Json) -> None:
+    def _hook(self, item: Json) -> None:
+        known(item, f"{self.where}.hooks", "url", "secret", "events", "active")
+        hook = Hook(
+            id=self.state.new_id("hook", 500_000_001),
+            url=str(item["url"]),
+            secret=item.get("secret", self.state.webhook_secret),
+            events=list(item.get("events") or ["workflow_run", "issue_comment"]),
+            active=bool(item.get("active", True)),
+            created_at=self.repository.created_at,
+            updated_at=self.repository.created_at,
+        )
+        self.repository.hooks[hook.id] = hook
+
+    def add_runs(self, item: Json) -> None:
+        """Add what one entry of ``runs`` describes."""
         names = ("workflow", "commit", "branch", "event", "actor", "title", "ago", "jobs", "attempts")
         more = ("conclusion", "logs_gone", "artifacts", "count", "every", "queued_seconds")
         known(item, f"{self.where}.runs", *names, *more)
@@ -353,7 +392,7 @@ class _Builder:
             seconds=seconds(item.get("seconds", 60)),
             conclusion=conclusion,
             steps=[_step(one) for one in item.get("steps") or ["Set up job", "Run", "Complete job"]],
-            log=read_logs(item.get("log"), self.data.get("logs") or {}, self.now),
+            log=read_logs(item.get("log"), self.repository.logs, self.now),
             fails_while_cache=(blocker["key"], blocker.get("ref", main_ref)) if blocker else None,
             saves_cache=[
                 (one["key"], one.get("ref", main_ref), int(one.get("size", 1_000_000)))

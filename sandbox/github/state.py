@@ -29,7 +29,9 @@ class State:
         self.repositories: dict[str, Repository] = {}
         self.revision = 0  # counts changes made by requests
         self._ids: dict[str, Iterator[int]] = {}
-        self._running: list[tuple[Repository, Attempt]] = []
+        self.webhook_secret = "sandbox"  # noqa: S105 - of hooks that a scenario gives none of their own
+        self._running: list[tuple[Repository, Run, Attempt]] = []
+        self._completed: list[tuple[Repository, Run, Attempt]] = []
 
     def new_id(self, kind: str, first: int = 1) -> int:
         """Return the next id of a kind of thing."""
@@ -54,7 +56,7 @@ class State:
         attempt = Attempt(len(run.attempts) + 1, at, actor, jobs)
         run.attempts.append(attempt)
         if attempt.ended_at() > self.clock.now():
-            self._running.append((repository, attempt))
+            self._running.append((repository, run, attempt))
         return attempt
 
     def new_job(self, plan: JobPlan, *, attempt: int, queued_at: datetime, queued_seconds: float) -> Job:
@@ -66,15 +68,22 @@ class State:
     def settle(self) -> None:
         """Bring running jobs up to now: outcomes are decided, caches saved."""
         now = self.clock.now()
-        for repository, attempt in list(self._running):
+        for repository, run, attempt in list(self._running):
             for job in sorted(attempt.jobs, key=lambda one: one.starts_at):
                 if job.conclusion is None and now >= job.starts_at:
                     job.conclusion = self._outcome(repository, job.plan)
             if attempt.status(now) == "completed":
-                self._running.remove((repository, attempt))
+                self._running.remove((repository, run, attempt))
+                if repository.hooks:
+                    self._completed.append((repository, run, attempt))
                 for job in attempt.jobs:
                     if not job.carried and job.conclusion == "success":
                         self._save_caches(repository, job)
+
+    def take_completed(self) -> list[tuple[Repository, Run, Attempt]]:
+        """Return the attempts that ended since it was last asked, in repositories with webhooks."""
+        taken, self._completed = self._completed, []
+        return taken
 
     @staticmethod
     def _outcome(repository: Repository, plan: JobPlan) -> str:

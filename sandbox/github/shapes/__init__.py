@@ -2,6 +2,7 @@
 
 from sandbox.github.shapes.actions import artifact, cache, job, run, workflow
 from sandbox.github.shapes.common import full_user, repo_url, user, when
+from sandbox.github.shapes.hooks import comment_event, delivery, full_delivery, hook, ping, run_event
 from sandbox.github.shapes.issues import comment, event, issue, label
 from sandbox.github.shapes.repositories import commit, full_repository, permission_level, pull
 
@@ -9,17 +10,23 @@ __all__ = [
     "artifact",
     "cache",
     "comment",
+    "comment_event",
     "commit",
+    "delivery",
     "event",
+    "full_delivery",
     "full_repository",
     "full_user",
+    "hook",
     "issue",
     "job",
     "label",
     "permission_level",
+    "ping",
     "pull",
     "repo_url",
     "run",
+    "run_event",
     "user",
     "when",
     "workflow",
