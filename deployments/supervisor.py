@@ -37,7 +37,7 @@ from deployments.environment import (
 from deployments.interrupts import Interrupts
 from deployments.ports import LOOPBACK, free_port, is_loopback, require_free
 from deployments.prefect_api import PrefectApi
-from deployments.worker import STOCK
+from deployments.worker import FORKING
 from runbook.errors import Transient, UsageError
 
 _SERVER = "prefect-server"
@@ -217,7 +217,7 @@ class Supervisor:
             ChildDied: A child ended.
             Transient: The server did not hear of it in time.
         """
-        names = {self.worker_name, f"{self.worker_name}{STOCK}"}
+        names = {self.worker_name, f"{FORKING}{self.worker_name}"}
         self._await(
             lambda: not names.isdisjoint(self._require_api().online_workers()),
             "the worker",

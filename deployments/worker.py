@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger("runbook.worker")
 
-STOCK = "-stock"
-"""What a stock worker's name ends in where it took over."""
+FORKING = "forking-"
+"""What Prefect's name of our worker begins with, so that a stock one that took over is told from it."""
 
 PRELOADED = ("deployments.forked_run", "runbook.installation", "flows.procedure", "flows.waking")
 """What every run needs; the flows themselves are added from the allow-list."""
@@ -45,9 +45,10 @@ def main(arguments: list[str]) -> int:
             "runs more slowly, and runs whatever entry point a deployment names: let nobody else write to the API.",
             error,
         )
-        become_stock_worker(f"{name}{STOCK}")
+        become_stock_worker(name)
     forkserver = warm_forkserver()
-    asyncio.run(ForkingWorker(work_pool_name=WORK_POOL, name=name, forkserver=forkserver).start())
+    worker = ForkingWorker(work_pool_name=WORK_POOL, name=f"{FORKING}{name}", forkserver=forkserver)
+    asyncio.run(worker.start())
     return 0
 
 

@@ -10,6 +10,7 @@ from sqlalchemy import make_url
 from deployments.cli.doctor_findings import Finding, Findings, Health, attempt, failed, good, skipped, warning
 from deployments.entry_points import PREFECT_FILE
 from deployments.prefect_api import WORK_POOL, PrefectApi
+from deployments.worker import FORKING
 from runbook.clients.github_client import GitHubClient
 from runbook.clients.registry_client import RegistryClient
 from runbook.clock import SystemClock
@@ -187,13 +188,17 @@ def _flow_name(entrypoint: str) -> str:
 
 def _worker(prefect: PrefectLook) -> Finding:
     online = prefect.online_workers()
-    if online:
-        # All that there are yet: pull steps run in the flow run's process, which holds our credentials (R13).
+    others = sorted(name for name in online if not name.startswith(FORKING))
+    if others:
+        # A deployment's pull steps run in the flow run's process, which holds our credentials (R13).
         return warning(
             "worker",
-            f"online: {', '.join(sorted(online))}; a stock worker runs whatever a deployment carries, "
+            f"{', '.join(others)}: not ours, and a stock worker runs whatever a deployment carries, "
             "so that whoever can write to the Prefect API has this installation's credentials",
-            fix="let only those reach the Prefect API who may have them; "
+            fix="stop it and run ours (`python -m deployments.worker NAME`), or let only those reach the Prefect "
+            "API who may have them; "
             "on a machine with other users, set PREFECT_SERVER_API_AUTH_STRING.",
         )
+    if online:
+        return good("worker", f"online: {', '.join(sorted(online))}; runs nothing but our flows")
     return failed("worker", "none is online: runs stay scheduled", fix=_START)

@@ -70,6 +70,6 @@ def test_a_stock_worker_takes_over_where_prefects_private_modules_have_moved(
     assert program == sys.executable
     assert arguments[1:] == [
         *("-m", "prefect", "worker", "start", "--pool", "runbook", "--type", "process"),
-        *("--name", "runbook-7-stock"),
+        *("--name", "runbook-7"),
     ]
     assert "A stock process worker takes over" in caplog.text
