@@ -1,0 +1,200 @@
+"""What reports say, in one shape whatever tool wrote them; texts are cut, scrubbed and on one line."""
+
+from collections.abc import Iterable
+from enum import StrEnum
+from typing import Annotated, TypeVar
+
+from pydantic import AfterValidator, Field
+
+from runbook.models import Frozen
+from runbook.scrub import neutralise_terminal, scrub
+
+MOST_KEPT = 200
+"""Findings of each kind that are kept of a run; the others are counted."""
+
+_SHOWN_CHARACTERS = 400
+_READ_CHARACTERS = 4_000
+
+T = TypeVar("T")
+
+
+def one_line(text: str) -> str:
+    """Return the beginning of an outside text as one line without secrets and control codes."""
+    # What is kept may be stored as a task's result, so it is scrubbed here and not only where it is shown (R8).
+    plain = " ".join(scrub(neutralise_terminal(text[:_READ_CHARACTERS])).split())
+    return plain if len(plain) <= _SHOWN_CHARACTERS else plain[: _SHOWN_CHARACTERS - 1] + "…"
+
+
+Text = Annotated[str, AfterValidator(one_line)]
+
+
+class VulnerabilitySeverity(StrEnum):
+    """How bad a scanner calls a finding, worst first."""
+
+    CRITICAL = "critical"
+    HIGH = "high"
+    MEDIUM = "medium"
+    LOW = "low"
+    UNKNOWN = "unknown"
+
+    @classmethod
+    def of(cls, word: str) -> "VulnerabilitySeverity":
+        """Read a scanner's word for it (npm says *moderate*, some say *info*)."""
+        word = {"moderate": "medium", "info": "low", "negligible": "low"}.get(
+            word.casefold(), word.casefold()
+        )
+        return cls(word) if word in set(cls) else cls.UNKNOWN
+
+    @property
+    def rank(self) -> int:
+        """Position from worst (0) on."""
+        return list(VulnerabilitySeverity).index(self)
+
+
+class FindingLevel(StrEnum):
+    """How a static check ranks a finding (SARIF 2.1.0, 3.27.10), worst first."""
+
+    ERROR = "error"
+    WARNING = "warning"
+    NOTE = "note"
+    NONE = "none"
+
+    @property
+    def rank(self) -> int:
+        """Position from worst (0) on."""
+        return list(FindingLevel).index(self)
+
+
+class FailedTest(Frozen):
+    """A test that failed, or could not be run.
+
+    Args:
+        suite: Its class, or the suite where it names none.
+        name: Its own name, with its parameters.
+        message: What it says about the failure.
+        file: Its source file; "" where the report names none.
+        line: Its line there, 1-based; None where the report names none.
+        report: The report's file.
+        report_line: Where in the report it stands.
+    """
+
+    suite: Text
+    name: Text
+    message: Text = ""
+    file: Text = ""
+    line: int | None = None
+    report: Text = ""
+    report_line: int = 1
+
+    @property
+    def identity(self) -> str:
+        """What names the test, whatever run it is in."""
+        return f"{self.suite}::{self.name}" if self.suite else self.name
+
+
+class Vulnerability(Frozen):
+    """A known hole in a package that the run uses.
+
+    Args:
+        id: CVE, GHSA, PYSEC or the like.
+        package: The package.
+        installed: The version that is installed; "" where the scanner does not say.
+        fixed: The first version without it; "" where there is none.
+        severity: How bad the scanner calls it.
+        report: The report's file.
+    """
+
+    id: Text
+    package: Text
+    installed: Text = ""
+    fixed: Text = ""
+    severity: VulnerabilitySeverity = VulnerabilitySeverity.UNKNOWN
+    report: Text = ""
+
+
+class CodeFinding(Frozen):
+    """What a static check found in the code, an image's configuration or the history.
+
+    Args:
+        tool: Who found it.
+        rule: The rule's id.
+        level: How the check ranks it.
+        message: What it says.
+        file: Where.
+        line: The line there, 1-based; None where there is none.
+        security: Whether the rule is about security.
+    """
+
+    tool: Text
+    rule: Text
+    level: FindingLevel
+    message: Text = ""
+    file: Text = ""
+    line: int | None = None
+    security: bool = False
+
+
+class Coverage(Frozen):
+    """How many of the lines were run by tests.
+
+    Args:
+        line_percent: Of the lines that count.
+        report: The report's file.
+    """
+
+    line_percent: float = Field(ge=0, le=100, allow_inf_nan=False)
+    report: Text = ""
+
+
+class Findings(Frozen):
+    """What one or several reports say; empty where they say nothing bad.
+
+    Args:
+        failed_tests: The tests that failed, each once.
+        vulnerabilities: The worst first.
+        code_findings: The worst first.
+        coverage: One for each coverage report.
+        tests_run: Tests that the reports name, failed or not.
+        left_out: Findings beyond those that are kept.
+        notes: What was not read, and why.
+    """
+
+    failed_tests: tuple[FailedTest, ...] = ()
+    vulnerabilities: tuple[Vulnerability, ...] = ()
+    code_findings: tuple[CodeFinding, ...] = ()
+    coverage: tuple[Coverage, ...] = ()
+    tests_run: int = 0
+    left_out: int = 0
+    notes: tuple[Text, ...] = ()
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is there to be shown but notes."""
+        return not (self.failed_tests or self.vulnerabilities or self.code_findings or self.coverage)
+
+
+def joined(parts: Iterable[Findings]) -> Findings:
+    """Return several reports' findings as one, each once, the worst kept where they are too many."""
+    found = list(parts)
+    tests = _once((t.identity, t) for part in found for t in part.failed_tests)
+    holes = _once(((v.id, v.package, v.installed), v) for part in found for v in part.vulnerabilities)
+    code = _once(((c.rule, c.file, c.line, c.message), c) for part in found for c in part.code_findings)
+    holes.sort(key=lambda one: one.severity.rank)
+    code.sort(key=lambda one: (one.level.rank, not one.security))
+    dropped = sum(max(0, len(kind) - MOST_KEPT) for kind in (tests, holes, code))
+    return Findings(
+        failed_tests=tuple(tests[:MOST_KEPT]),
+        vulnerabilities=tuple(holes[:MOST_KEPT]),
+        code_findings=tuple(code[:MOST_KEPT]),
+        coverage=tuple(one for part in found for one in part.coverage)[:MOST_KEPT],
+        tests_run=sum(part.tests_run for part in found),
+        left_out=sum(part.left_out for part in found) + dropped,
+        notes=tuple(dict.fromkeys(note for part in found for note in part.notes))[:MOST_KEPT],
+    )
+
+
+def _once(pairs: Iterable[tuple[object, T]]) -> list[T]:
+    kept: dict[object, T] = {}
+    for key, one in pairs:
+        kept.setdefault(key, one)
+    return list(kept.values())
