@@ -14,6 +14,7 @@ from runbook import report
 from runbook.assessment import Assessment
 from runbook.decisions.cache_selection import CacheSelection, restorable_refs, select_implicated
 from runbook.decisions.checklist import ChecklistFacts, SimilarIncident, answer_checklist
+from runbook.decisions.outage import OutsideReason, Together, alone, outage_fingerprint, outside_reason
 from runbook.decisions.remedy import RemedyDecision, RemedyFacts, decide_remedy, remedy_effects
 from runbook.decisions.severity import affected_ref, decide_severity
 from runbook.effects.actions_runs import RerunFailedJobs
@@ -26,10 +27,11 @@ from runbook.engine.plan import Plan, PlanView
 from runbook.engine.plans import StoredPlan
 from runbook.engine.states import ExecutionState
 from runbook.failed_run import GREEN, incident_fingerprint, severity_facts
-from runbook.models import WorkflowRun
+from runbook.models import RegistryProbe, WorkflowRun
 from runbook.policy import Remedy, Severity, WorkflowKind
 from runbook.requests import TriageRequest
 from runbook.triage.classes import FailureClass
+from runbook.triage.classify import Classification
 from tasks.actions_caches import list_caches
 from tasks.actions_runs import (
     Surroundings,
@@ -88,8 +90,9 @@ def assess(run: Run, failed: WorkflowRun) -> Assessment:
         ),
         policy=policy,
     )
-    fingerprint = incident_fingerprint(failed, reading.classification)
     builds = workflow.kind in {WorkflowKind.BUILD, WorkflowKind.DEPLOY}
+    registry = probe_registry(repository.name) if builds else None
+    fingerprint = _fingerprint(failed, reading.classification, registry)
     limited = reading.classification.failure_class is FailureClass.RATE_LIMIT
     return Assessment(
         run=failed,
@@ -102,7 +105,7 @@ def assess(run: Run, failed: WorkflowRun) -> Assessment:
             triage=policy.triage,
         ),
         rate_limits=read_rate_limits() if builds or limited else (),
-        registry=probe_registry(repository.name) if builds else None,
+        registry=registry,
         notes=(*reading.notes, *around.notes),
         assessed_at=run.here.clock.now(),
         wanted_within_minutes=policy.triage.assessment_minutes,
@@ -276,7 +279,7 @@ def _open_incident(run: Run, assessment: Assessment) -> IssuePlace:
         run.execution.id,
         repository=repository.name,
         issues_repository=repository.incidents_repository,
-        fingerprint=incident_fingerprint(failed, assessment.classification),
+        fingerprint=_fingerprint(failed, assessment.classification, assessment.registry),
         failure_class=assessment.classification.failure_class,
         severity=assessment.level,
         title=report.incident_title(assessment),
@@ -285,14 +288,43 @@ def _open_incident(run: Run, assessment: Assessment) -> IssuePlace:
             "run_attempt": failed.run_attempt,
             "failed_at": failed.updated_at.isoformat(),
         },
+        outside=_outside(assessment),
+        outage_window_minutes=run.here.policy.triage.outage_window_minutes,
     )
     body = report.incident_markdown(assessment, on_call=run.here.policy.on_call)
     if incident.issue_number is None:
         incident = _open_issue(run, incident, body)
     place = place_of_incident(incident)
     if (incident.detail["run_id"], incident.detail["run_attempt"]) != (failed.id, failed.run_attempt):
-        run.comment(place, f"assessment-{failed.id}-{failed.run_attempt}", body)
+        run.comment(place, f"assessment-{failed.id}-{failed.run_attempt}", _outage_line(run, incident) + body)
     return place
+
+
+def _outside(assessment: Assessment) -> Together | None:
+    """Return a failure's outside reason, by which others may belong to the same outage (IR-12)."""
+    reason = _reason(assessment.classification, assessment.registry)
+    failed = assessment.run
+    if reason is None:
+        return None
+    return alone(reason, workflow_file=failed.workflow_file, failed_at=failed.updated_at)
+
+
+def _fingerprint(failed: WorkflowRun, found: Classification, registry: RegistryProbe | None) -> str:
+    own = incident_fingerprint(failed, found)
+    reason = _reason(found, registry)
+    return own if reason is None else outage_fingerprint(reason, own)
+
+
+def _reason(found: Classification, registry: RegistryProbe | None) -> OutsideReason | None:
+    return outside_reason(found.failure_class, registry=registry.state if registry is not None else None)
+
+
+def _outage_line(run: Run, incident: Incident) -> str:
+    """Say on an incident that several workflows fail for its outside reason."""
+    together = incident.together
+    if together is None or not together.is_outage(workflows=run.here.policy.triage.outage_workflows):
+        return ""
+    return report.outage_markdown(together) + "\n\n"
 
 
 def _open_issue(run: Run, incident: Incident, body: str) -> Incident:

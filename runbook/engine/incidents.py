@@ -9,6 +9,7 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from runbook.clock import Clock
+from runbook.decisions.outage import OpenIncident, Together, decide_outage, fingerprint_prefix
 from runbook.engine import audit
 from runbook.engine.audit import PRODUCT
 from runbook.engine.ledger import Ledger
@@ -41,6 +42,11 @@ class Incident:
     detail: dict[str, Any]
     opened_at: datetime
     closed_at: datetime | None
+
+    @property
+    def together(self) -> Together | None:
+        """What fails together in it for one outside reason; None where it has none."""
+        return _together(self.detail)
 
     @classmethod
     def of(cls, row: IncidentRow) -> "Incident":
@@ -81,22 +87,41 @@ class Incidents:
         severity: str,
         title: str,
         detail: dict[str, Any],
+        outside: Together | None = None,
+        outage_window_minutes: float = 0.0,
     ) -> Incident:
-        """Give an execution its incident: the one it has, an open one of the same failure, or a new one.
+        """Give an execution its incident: the one it has, an open one that it belongs to, or a new one.
 
-        The attempts that the execution claimed belong to it from then on (R10).
+        It belongs to the open incident of the same outage, else to that of the same failure. The attempts that
+        the execution claimed belong to the incident from then on (R10).
+
+        Args:
+            execution_id: The execution.
+            repository: owner/name.
+            issues_repository: Where its issue is to be.
+            fingerprint: The same for the same failure.
+            failure_class: What triage found.
+            severity: How urgent it is.
+            title: The incident's title.
+            detail: What else is kept of the first failure.
+            outside: The failure's outside reason, where it has one.
+            outage_window_minutes: How near in time failures for one outside reason are one outage.
         """
         with self._ledger.write() as session:
             execution = session.get_one(ExecutionRow, execution_id)
             if execution.incident_id is not None:
                 return Incident.of(session.get_one(IncidentRow, execution.incident_id))
-            row = session.scalars(
-                select(IncidentRow).where(
-                    IncidentRow.repository == repository,
-                    IncidentRow.fingerprint == fingerprint,
-                    IncidentRow.state == IncidentState.OPEN,
-                )
-            ).first()
+            row = None
+            if outside is not None:
+                row = _outage(session, repository, outside, outage_window_minutes)
+            if row is None:
+                row = session.scalars(
+                    select(IncidentRow).where(
+                        IncidentRow.repository == repository,
+                        IncidentRow.fingerprint == fingerprint,
+                        IncidentRow.state == IncidentState.OPEN,
+                    )
+                ).first()
             event = "incident.joined"
             if row is None:
                 event = "incident.opened"
@@ -113,6 +138,8 @@ class Incidents:
                 )
                 session.add(row)
                 session.flush()
+            if outside is not None:
+                _grow(row, outside)
             execution.incident_id = row.id
             session.execute(
                 update(AttemptRow).where(AttemptRow.execution_id == execution_id).values(incident_id=row.id)
@@ -184,6 +211,43 @@ class Incidents:
             subject=f"incident:{row.id}",
             body=body,
         )
+
+
+def _together(detail: dict[str, Any]) -> Together | None:
+    found = detail.get("together")
+    return Together.model_validate(found) if found else None
+
+
+def _outage(
+    session: Session, repository: str, outside: Together, window_minutes: float
+) -> IncidentRow | None:
+    """Return the open incident of the outage that a failure belongs to."""
+    prefix = fingerprint_prefix(outside.reason)
+    # A range of the index and not LIKE, which reads all incidents of the repository. What follows the prefix is
+    # hexadecimal, so that "g" comes after it in any database's order of letters.
+    rows = session.scalars(
+        select(IncidentRow).where(
+            IncidentRow.repository == repository,
+            IncidentRow.fingerprint >= prefix,
+            IncidentRow.fingerprint < prefix + "g",
+            IncidentRow.state == IncidentState.OPEN,
+        )
+    ).all()
+    known = [
+        OpenIncident(id=row.id, together=together)
+        for row in rows
+        if (together := _together(row.detail)) is not None
+    ]
+    decision = decide_outage(outside, known, window_minutes=window_minutes)
+    return next((row for row in rows if row.id == decision.joins), None)
+
+
+def _grow(row: IncidentRow, outside: Together) -> None:
+    """Note on an incident what fails together in it by now."""
+    known = _together(row.detail)
+    together = outside if known is None else known.with_also(outside)
+    # A new value: the database is not told of a change inside the old one.
+    row.detail = {**row.detail, "together": together.model_dump(mode="json")}
 
 
 def _others_at_work(session: Session, incident_id: int, execution_id: str) -> bool:

@@ -4,7 +4,7 @@ Every word from outside passes ``neutralise_markdown`` or a code block here, and
 would be too long for a comment is rendered again with fewer rows and shorter words, and says what it leaves out.
 """
 
-from runbook.report.incidents import incident_markdown, incident_title
+from runbook.report.incidents import incident_markdown, incident_title, outage_markdown
 from runbook.report.outcomes import closing_markdown, decision_markdown, outcome_markdown
 from runbook.report.plans import how_to_decide, plan_markdown, plan_rest_markdown
 from runbook.report.text import MAX_ROWS, MOST_CHARACTERS, markdown_table, sentences, words
@@ -18,6 +18,7 @@ __all__ = [
     "incident_markdown",
     "incident_title",
     "markdown_table",
+    "outage_markdown",
     "outcome_markdown",
     "plan_markdown",
     "plan_rest_markdown",

@@ -1,6 +1,7 @@
 """An incident as it is opened: what triage knows of a failed run."""
 
 from runbook.assessment import Assessment
+from runbook.decisions.outage import Together
 from runbook.models import Job, WorkflowRun
 from runbook.report.text import (
     MOST_READ,
@@ -15,6 +16,9 @@ from runbook.report.text import (
     words,
 )
 
+MOST_NAMED = 20
+"""So many workflows of an outage are named."""
+
 
 def incident_title(assessment: Assessment) -> str:
     """Return the incident's title: severity, workflow, what it is."""
@@ -23,6 +27,16 @@ def incident_title(assessment: Assessment) -> str:
     # Each part by itself: a control code that was never ended hides what follows it.
     parts = (f"{assessment.level}:", run.workflow_file, "on", run.head_branch or run.head_sha[:12])
     return " ".join(" ".join(clean(part).split()) for part in parts) + f": {kind}"
+
+
+def outage_markdown(together: Together) -> str:
+    """Say that an incident is an outage: which workflows fail for which outside reason."""
+    names = ", ".join(words(name) for name in together.workflows[:MOST_NAMED])
+    more = and_more(len(together.workflows) - MOST_NAMED)
+    return (
+        f"**One outage, one incident:** {len(together.workflows)} workflows fail together, and "
+        f"{together.reason.text}: {names}{more}. What fails for the same reason meanwhile joins this incident."
+    )
 
 
 def incident_markdown(assessment: Assessment, *, on_call: str | None) -> str:
