@@ -31,10 +31,11 @@ _SURE = 0.9
 
 
 class LogReading(Frozen):
-    """What the failed jobs' logs hold; ``notes`` say which were not read, and why."""
+    """What the failed jobs' logs hold; ``notes`` say which were not read, and why, ``gone`` how many were deleted."""
 
     scans: tuple[Scan, ...]
     notes: tuple[str, ...]
+    gone: int = 0
 
 
 def failed_jobs(jobs: tuple[Job, ...]) -> tuple[Job, ...]:
@@ -63,16 +64,18 @@ def read_failed_logs(
     """
     scans: list[Scan] = []
     notes: list[str] = []
+    gone = 0
     for number, job in enumerate(failed, start=1):
         report(number, job)
         read = partial(github.stream_job_log, repository, job.id, largest_bytes=largest_bytes)
         try:
             scans.append(scan(LogSource(name=f"{job.name}.txt", job=job.name, read=read), catalogue))
         except Gone:
+            gone += 1
             notes.append(f"the log of {job.name} has expired or was deleted (410)")
         except (NotFound, TooLarge, NotText) as error:
             notes.append(f"the log of {job.name} was not read: {error.message}")
-    return LogReading(scans=tuple(scans), notes=tuple(notes))
+    return LogReading(scans=tuple(scans), notes=tuple(notes), gone=gone)
 
 
 def classify_run(run: WorkflowRun, failed: tuple[Job, ...], scans: tuple[Scan, ...]) -> Classification:

@@ -6,7 +6,27 @@ from itertools import islice
 
 from runbook.clients.github_calls import PAGE_SIZE, Calls, quoted, repository_path
 from runbook.clients.github_facts import actions_cache, artifact, job, parse, workflow, workflow_run
-from runbook.models import ActionsCache, Artifact, Job, Workflow, WorkflowRun
+from runbook.errors import Permanent
+from runbook.models import ActionsCache, Artifact, Frozen, Job, Workflow, WorkflowRun
+
+MOST_LISTED_RUNS = 1_000
+"""Results that GitHub gives of a filtered listing of runs, on however many pages."""
+
+
+class RunsPage(Frozen):
+    """One page of a listing of runs.
+
+    Args:
+        runs: Newest first.
+        total: How many there are on all pages, as GitHub counts them.
+        more: Whether another page follows.
+        etag: By which GitHub says later whether the page has changed; None where it gave none.
+    """
+
+    runs: tuple[WorkflowRun, ...]
+    total: int
+    more: bool
+    etag: str | None
 
 
 class ActionsCalls(Calls):
@@ -80,6 +100,69 @@ class ActionsCalls(Calls):
             parse("run", lambda found: workflow_run(repository, found), entry)
             for entry in islice(entries, limit)
         )
+
+    def read_runs_page(
+        self,
+        repository: str,
+        *,
+        created_from: datetime,
+        created_to: datetime,
+        page: int,
+        etag: str | None = None,
+    ) -> RunsPage | None:
+        """Return one page of the runs that were created in a window; None where it is as ``etag`` says.
+
+        Args:
+            repository: ``owner/name``.
+            created_from: The earliest creation, to the second.
+            created_to: The latest creation, to the second.
+            page: From 1; of all pages together GitHub gives ``MOST_LISTED_RUNS``.
+            etag: Of the page as the caller has it; asking so costs nothing if it is still the same.
+        """
+        purpose = f"list runs of {repository}"
+        answer = self._transport.call(
+            "GET",
+            f"{repository_path(repository)}/actions/runs",
+            purpose=purpose,
+            query={
+                "created": f"{_second(created_from)}..{_second(created_to)}",
+                "per_page": PAGE_SIZE,
+                "page": page,
+            },
+            etag=etag,
+        )
+        if answer.status == 304:
+            return None
+        try:
+            found = answer.json()
+        except ValueError as error:
+            raise Permanent(
+                f"Could not {purpose} to the end: the answer is not JSON.",
+                next_step="check that GITHUB_API_URL is GitHub's API and no proxy's page.",
+            ) from error
+        return parse(
+            "list of runs",
+            lambda data: RunsPage(
+                runs=tuple(workflow_run(repository, entry) for entry in data["workflow_runs"]),
+                total=data["total_count"],
+                more='rel="next"' in answer.headers.get("link", ""),
+                etag=answer.headers.get("etag"),
+            ),
+            found,
+        )
+
+    def list_secret_names(self, repository: str) -> tuple[str, ...]:
+        """Return the names of the repository's Actions secrets; nobody is ever given their values.
+
+        Raises:
+            Denied: This credential may not list them.
+        """
+        entries = self._pages(
+            f"{repository_path(repository)}/actions/secrets",
+            purpose=f"list the names of the Actions secrets of {repository}",
+            field="secrets",
+        )
+        return tuple(parse("secret", lambda found: str(found["name"]), entry) for entry in entries)
 
     def list_jobs(self, repository: str, run_id: int, *, attempt: int) -> tuple[Job, ...]:
         """Return the jobs of one attempt, with their steps."""
@@ -225,5 +308,9 @@ def _created(since: datetime | None, until: datetime | None) -> str | None:
     """Return the listing's filter by creation, to the second, in UTC."""
     for sign, at in ((">=", since), ("<=", until)):
         if at is not None:
-            return f"{sign}{at.astimezone(UTC).strftime('%Y-%m-%dT%H:%M:%SZ')}"
+            return f"{sign}{_second(at)}"
     return None
+
+
+def _second(at: datetime) -> str:
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -162,6 +162,7 @@ class GitHubTransport:
         body: Mapping[str, object] | None = None,
         expect: Collection[int] = (200,),
         remember: bool = False,
+        etag: str | None = None,
     ) -> Answer:
         """Send one call and return its answer.
 
@@ -174,6 +175,7 @@ class GitHubTransport:
             expect: The statuses that mean success.
             remember: Keep a read's answer, and ask next time only whether it has changed, which costs nothing
                 of the hourly budget: for what is read again and again.
+            etag: Of an answer that the caller has kept; a read that would give the same again is answered 304.
 
         Raises:
             Transient: Nothing was changed, and later it may work.
@@ -185,6 +187,9 @@ class GitHubTransport:
             try:
                 if remember:
                     return self._once_unless_known(path, purpose, query)
+                if etag is not None:
+                    known = {"If-None-Match": etag}
+                    return self._once(method, path, purpose, query, body, (*expect, 304), headers=known)
                 return self._once(method, path, purpose, query, body, expect)
             except Transient as error:
                 if attempt == attempts:
