@@ -216,6 +216,7 @@ class DeliveryRow(Base):
     event: Mapped[str]
     action: Mapped[str] = mapped_column(default="")
     repository: Mapped[str] = mapped_column(default="")
+    key: Mapped[str] = mapped_column(default="", index=True)
     body: Mapped[bytes]
     state: Mapped[str]
     reason: Mapped[str] = mapped_column(default="")

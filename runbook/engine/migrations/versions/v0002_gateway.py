@@ -16,6 +16,7 @@ def upgrade() -> None:
         sa.Column("event", sa.Text(), nullable=False),
         sa.Column("action", sa.Text(), nullable=False),
         sa.Column("repository", sa.Text(), nullable=False),
+        sa.Column("key", sa.Text(), nullable=False),
         sa.Column("body", sa.LargeBinary(), nullable=False),
         sa.Column("state", sa.Text(), nullable=False),
         sa.Column("reason", sa.Text(), nullable=False),
@@ -25,6 +26,7 @@ def upgrade() -> None:
         sa.Column("handled_at", sa.String(32)),
     )
     op.create_index("deliveries_by_state", "deliveries", ["state", "due_at"])
+    op.create_index("ix_deliveries_key", "deliveries", ["key"])
     op.create_table(
         "page_decisions",
         sa.Column("id", big, primary_key=True),

@@ -1,0 +1,195 @@
+"""How fast the gateway stores deliveries: signed ones from this process to the real gateway in another.
+
+Run: .venv/bin/python -m benchmarks.deliveries [--rate 150] [--seconds 60] [--json]
+Prints deliveries a second, the 50th and 99th percentile from the moment a delivery was due to be sent to its 202
+(under 250 ms is wanted: a sender that falls behind counts against us), and how many are missing from the ledger
+(none is wanted). Each is a failed run with a payload of the size that GitHub sends.
+"""
+
+import argparse
+import asyncio
+import hashlib
+import hmac
+import json
+import os
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+
+from deployments.ports import LOOPBACK, free_port
+from runbook.clock import SystemClock
+from runbook.engine.deliveries import Deliveries, DeliveryState
+from runbook.engine.ledger import Ledger
+
+_SECRET = "benchmark-of-deliveries"  # noqa: S105 - of a gateway that lives for this minute, on loopback
+_REPOSITORY = "acme/voice-agent"
+_POLICY = f"""
+[[repositories]]
+name = "{_REPOSITORY}"
+[approvals]
+approvers = ["alice"]
+"""
+# What GitHub sends about a run is 10 to 30 kB, most of it addresses.
+_FILLER_FIELDS = 250
+_START_SECONDS = 30.0
+_POLL_SECONDS = 0.05
+_ANSWER_SECONDS = 15.0
+
+
+def payload(number: int) -> bytes:
+    """Return a failed run's payload, of the size and kind that GitHub sends."""
+    dice = random.Random(number)  # noqa: S311 - a payload, no secret
+    filler = {
+        f"{field}_url": f"https://api.github.com/repos/{_REPOSITORY}/{field}/{dice.getrandbits(64):x}"
+        for field in range(_FILLER_FIELDS)
+    }
+    run = {
+        "id": 10_000_000_000 + number,
+        "run_attempt": 1,
+        "conclusion": "failure",
+        "head_branch": "main",
+        **filler,
+    }
+    return json.dumps(
+        {"action": "completed", "workflow_run": run, "repository": {"full_name": _REPOSITORY}}
+    ).encode()
+
+
+def signed(body: bytes, delivery: str) -> dict[str, str]:
+    """Return the headers that GitHub would send with a body."""
+    made = hmac.new(_SECRET.encode(), body, hashlib.sha256).hexdigest()
+    return {
+        "content-type": "application/json",
+        "x-github-delivery": delivery,
+        "x-github-event": "workflow_run",
+        "x-hub-signature-256": f"sha256={made}",
+    }
+
+
+@contextmanager
+def gateway(folder: Path) -> Iterator[str]:
+    """Run a gateway on a ledger in a folder; yield its URL."""
+    (folder / "runbook.toml").write_text(_POLICY, encoding="utf-8")
+    port = free_port()
+    environment = {
+        "PATH": os.defpath,
+        "HOME": str(folder),
+        "RUNBOOK_POLICY": str(folder / "runbook.toml"),
+        "RUNBOOK_LEDGER_URL": _ledger_url(folder),
+        "RUNBOOK_WEBHOOK_SECRET": _SECRET,
+    }
+    command = [sys.executable, "-m", "deployments.gateway", "--port", str(port)]
+    url = f"http://{LOOPBACK}:{port}"
+    with (folder / "gateway.log").open("wb") as log:
+        process = subprocess.Popen(command, env=environment, stderr=log, cwd=Path(__file__).parents[1])  # noqa: S603
+        try:
+            _await_ready(url, process, folder / "gateway.log")
+            yield url
+        finally:
+            process.terminate()
+            process.wait(_START_SECONDS)
+
+
+def _await_ready(url: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
+    deadline = time.monotonic() + _START_SECONDS
+    with httpx.Client(trust_env=False) as client:
+        while time.monotonic() < deadline and process.poll() is None:
+            try:
+                if client.get(f"{url}/readyz").status_code == 200:
+                    return
+            except httpx.TransportError:
+                time.sleep(_POLL_SECONDS)
+    raise SystemExit(f"The gateway does not start:\n{log.read_text(encoding='utf-8')}")
+
+
+async def send(url: str, bodies: Sequence[bytes], *, rate: float) -> list[float | None]:
+    """Send at a steady rate, whatever the answers do.
+
+    Args:
+        url: The gateway.
+        bodies: What is sent, one delivery each.
+        rate: Deliveries a second.
+
+    Returns:
+        For each delivery the seconds from when it was due to its 202; None where the answer was another.
+    """
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
+    async with httpx.AsyncClient(limits=limits, trust_env=False, timeout=_ANSWER_SECONDS) as client:
+        started = time.perf_counter() + _POLL_SECONDS
+
+        async def one(number: int, body: bytes) -> float | None:
+            due = started + number / rate
+            await asyncio.sleep(max(0.0, due - time.perf_counter()))
+            try:
+                answer = await client.post(
+                    f"{url}/webhooks/github", content=body, headers=signed(body, f"delivery-{number}")
+                )
+            except httpx.TransportError:
+                return None
+            return time.perf_counter() - due if answer.status_code == 202 else None
+
+        return list(await asyncio.gather(*(one(number, body) for number, body in enumerate(bodies))))
+
+
+def measure(*, rate: float, seconds: float) -> dict[str, float]:
+    """Measure a gateway of its own.
+
+    Args:
+        rate: Deliveries a second.
+        seconds: How long; at least two deliveries must come of it.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        bodies = [payload(number) for number in range(int(rate * seconds))]
+        with gateway(folder) as url:
+            started = time.perf_counter()
+            answers = asyncio.run(send(url, bodies, rate=rate))
+            took = time.perf_counter() - started
+        ledger = Ledger(_ledger_url(folder))
+        stored = Deliveries(ledger, clock=SystemClock()).backlog().counts[DeliveryState.WAITING]
+        ledger.close()
+    acknowledged = [answer for answer in answers if answer is not None]
+    if len(acknowledged) < 2:
+        raise SystemExit(f"Of {len(answers)} deliveries {len(acknowledged)} were acknowledged.")
+    percentiles = statistics.quantiles(acknowledged, n=100)
+    return {
+        "sent": len(answers),
+        "deliveries_per_s": len(acknowledged) / took,
+        "p50_ms": percentiles[49] * 1000,
+        "p99_ms": percentiles[98] * 1000,
+        "max_ms": max(acknowledged) * 1000,
+        "not_acknowledged": len(answers) - len(acknowledged),
+        "lost": len(acknowledged) - stored,
+    }
+
+
+def _ledger_url(folder: Path) -> str:
+    return f"sqlite:///{folder / 'ledger.db'}"
+
+
+def main() -> int:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--rate", type=float, default=150, help="deliveries a second (150)")
+    parser.add_argument("--seconds", type=float, default=60, help="how long (60)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    options = parser.parse_args()
+    result = measure(rate=options.rate, seconds=options.seconds)
+    if options.json:
+        print(json.dumps(result))
+    else:
+        for name, value in result.items():
+            print(f"{name.replace('_', ' '):20}{value:10.1f}")
+    return 1 if result["lost"] or result["not_acknowledged"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
