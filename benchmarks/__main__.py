@@ -1,4 +1,4 @@
-"""Run every benchmark and print its ratios: ``python -m benchmarks [--caches N] [--mebibytes N] [--json]``.
+"""Run every benchmark and print its ratios: ``python -m benchmarks [--caches N] [--mebibytes N] [--runs N] [--json]``.
 
 Each is also a command of its own, with more to tell: ``python -m benchmarks.clear_caches``.
 """
@@ -8,15 +8,16 @@ import json
 import os
 from pathlib import Path
 
-from benchmarks import clear_caches, log_scan, triage_corpus
+from benchmarks import clear_caches, flow_start, log_scan, triage_corpus
 
 
-def measure(*, caches: int, mebibytes: int, corpus: Path | None) -> dict[str, dict[str, float]]:
+def measure(*, caches: int, mebibytes: int, runs: int, corpus: Path | None) -> dict[str, dict[str, float]]:
     """Return each benchmark's ratios, by name.
 
     Args:
         caches: How many caches are cleared; at least 20.
         mebibytes: Size of the log that is scanned.
+        runs: Flow runs that are started under each worker, on a real Prefect server; none where 0.
         corpus: Folder of the labelled logs; triage is left out where None.
     """
     # First of all: it measures by how much this process grows.
@@ -28,6 +29,8 @@ def measure(*, caches: int, mebibytes: int, corpus: Path | None) -> dict[str, di
         },
         f"clear {caches} caches": clear_caches.measure(caches).ratios,
     }
+    if runs:
+        found["start flow runs"] = flow_start.ratios(flow_start.measure(runs))
     if corpus is not None:
         found["triage labelled logs"] = triage_corpus.ratios(triage_corpus.judge(corpus))
     return found
@@ -38,11 +41,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--caches", type=int, default=1000, help="how many caches are cleared (1000)")
     parser.add_argument("--mebibytes", type=int, default=256, help="size of the log that is scanned (256)")
+    parser.add_argument("--runs", type=int, default=5, help="flow runs under each worker; 0 for none (5)")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     folder = os.environ.get("RUNBOOK_CORPUS")
     found = measure(
-        caches=options.caches, mebibytes=options.mebibytes, corpus=Path(folder) if folder else None
+        caches=options.caches,
+        mebibytes=options.mebibytes,
+        runs=options.runs,
+        corpus=Path(folder) if folder else None,
     )
     if options.json:
         print(json.dumps(found))

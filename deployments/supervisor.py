@@ -187,8 +187,7 @@ class Supervisor:
         try:
             child.await_end(deadline_seconds=_DEPLOY_DEADLINE_SECONDS)
         finally:
-            self._children.remove(child)  # its end is this call's matter, not the installation's
-            child.stop()
+            self.end(child)  # its end is this call's matter, not the installation's
         self._report(f"Deployments are up to date ({time.monotonic() - started:.1f} s)")
 
     def start_worker(self, *, settings: Mapping[str, str], poll_seconds: float = 0.5) -> Child:
@@ -254,6 +253,11 @@ class Supervisor:
         if reaches_prefect:
             environment |= client_environment(self._prefect_home, self.api_url, self._auth_string)
         return self._spawn(name, command, environment | dict(settings or {}))
+
+    def end(self, child: Child) -> None:
+        """Stop a child before the block ends."""
+        self._children.remove(child)
+        child.stop()
 
     def check(self) -> None:
         """Raise where a child has ended by itself; call it in loops that wait for something.
