@@ -128,6 +128,47 @@ class PullRequest(Frozen):
     html_url: str
 
 
+class Hook(Frozen):
+    """One webhook of a repository, without its secret."""
+
+    id: int
+    url: str
+    events: tuple[str, ...]
+    active: bool
+
+
+class HookDelivery(Frozen):
+    """One attempt to deliver an event; a redelivery has an id of its own and the ``guid`` of the first.
+
+    ``status_code`` is what the receiver answered, or a 5xx of GitHub's own where there was no answer.
+    """
+
+    id: int
+    guid: str
+    event: str
+    action: str | None
+    delivered_at: datetime
+    status_code: int
+
+    @property
+    def arrived(self) -> bool:
+        """Whether the receiver took it."""
+        return 200 <= self.status_code < 400
+
+
+class LabelEvent(Frozen):
+    """A label was put on an issue (``added``) or taken off it.
+
+    ``via_app`` is true where GitHub says that an app did it on somebody's behalf.
+    """
+
+    label: str
+    added: bool
+    login: str
+    via_app: bool
+    at: datetime
+
+
 class RateLimit(Frozen):
     """What is left of one of GitHub's hourly budgets."""
 
@@ -192,6 +233,7 @@ class Artifact(Frozen):
     name: str
     size_in_bytes: int
     expired: bool
+    created_at: datetime | None
 
 
 class Commit(Frozen):

@@ -11,6 +11,9 @@ RepositoryName = Annotated[
 ]
 
 
+EVERY_REPOSITORY = "*"
+
+
 class Mode(StrEnum):
     """How far a procedure goes."""
 
@@ -129,3 +132,14 @@ class SweepRequest(ProcedureRequest):
 
     repository: str = Field(default="*", description="Not looked at: the sweeper serves all repositories.")
     mode: Mode = Field(default=Mode.APPLY, description="plan: only say what would be done.")
+
+
+class ReconcileRequest(ProcedureRequest):
+    """Look for failed runs that no webhook announced."""
+
+    repository: str = Field(
+        default=EVERY_REPOSITORY,
+        description="owner/name of a repository that the policy names; * for all of them.",
+        examples=["acme/voice-agent"],
+    )
+    mode: Mode = Field(default=Mode.APPLY, description="plan: only name what was missed.")

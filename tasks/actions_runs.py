@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 
 from runbook import failed_run
+from runbook.artifacts.findings import Findings
 from runbook.decisions.checklist import FailingRun, Suspect
 from runbook.engine.engine import Verification
 from runbook.engine.leases import Lease
@@ -16,6 +17,10 @@ from runbook.triage.classify import Classification
 from tasks.progress import Progress
 from tasks.retrying import system_task
 
+MAX_NEWEST_RUNS = 1_000
+"""Runs that one look at a repository's newest ones reads; GitHub gives no more of a filtered list."""
+MAX_RERUN_FAILURES = 100
+"""Failed runs of any age that are looked at for a re-run that failed: one page."""
 MAX_OTHER_FAILURES = 50
 """Failed runs looked at for a common cause: one page."""
 
@@ -23,9 +28,10 @@ T = TypeVar("T")
 
 
 class Classified(Frozen):
-    """What kind of failure a run is, and what could not be read."""
+    """What kind of failure a run is, what its reports name, and what could not be read."""
 
     classification: Classification
+    findings: Findings
     notes: tuple[str, ...]
 
 
@@ -58,22 +64,36 @@ def read_run(repository: str, run_id: int, *, attempt: int | None) -> WorkflowRu
     return github.get_run_attempt(repository, run_id, attempt=attempt)
 
 
+@system_task("list newest runs", run_name="list the newest runs of {repository}")
+def list_newest_runs(repository: str, *, since: datetime) -> tuple[WorkflowRun, ...]:
+    """List the runs that were created or failed lately, each as of its newest attempt.
+
+    Args:
+        repository: owner/name.
+        since: The earliest creation; older runs are listed where a re-run of them failed.
+    """
+    github = installation().github
+    newest = github.list_runs(repository, created_since=since, limit=MAX_NEWEST_RUNS)
+    failed = github.list_runs(repository, status="failure", limit=MAX_RERUN_FAILURES)
+    return tuple({run.id: run for run in (*failed, *newest)}.values())
+
+
 @system_task("read jobs", run_name="read jobs of run {run_id}, attempt {attempt}")
 def read_jobs(repository: str, run_id: int, *, attempt: int) -> tuple[Job, ...]:
     """Read the jobs of an attempt with their steps (IR-02)."""
     return tuple(installation().github.list_jobs(repository, run_id, attempt=attempt))
 
 
-@system_task("classify failed run", run_name="read the logs of run {run.id}'s failed jobs")
+@system_task("classify failed run", run_name="read the logs and reports of run {run.id}")
 def classify_failed_run(run: WorkflowRun, jobs: tuple[Job, ...]) -> Classified:
-    """Read the failed jobs' logs as streams and classify the run (IR-03, IR-17).
+    """Read the failed jobs' logs as streams and the run's reports, and classify it (IR-03, IR-17).
 
     Args:
         run: The attempt.
         jobs: All its jobs.
 
     Returns:
-        What the logs say; a log that is gone or not text is noted, and the others decide.
+        What they say; a log or report that is gone or unreadable is noted, and the others decide.
     """
     here = installation()
     failed = failed_jobs(jobs)
@@ -87,8 +107,14 @@ def classify_failed_run(run: WorkflowRun, jobs: tuple[Job, ...]) -> Classified:
         report=lambda number, job: progress.show(number - 1, job.name),
     )
     progress.show(len(failed))
-    found = failed_run.classify_run(run, failed, reading.scans)
-    return Classified(classification=found, notes=reading.notes)
+    findings = failed_run.read_reports(
+        here.github,
+        run,
+        policy=here.policy,
+        report=lambda name: progress.show(len(failed), f"artifact {name}"),
+    )
+    found = failed_run.classify_run(run, failed, reading.scans, findings)
+    return Classified(classification=found, findings=findings, notes=(*reading.notes, *findings.notes))
 
 
 @system_task("read surroundings", run_name="read what happened around run {run.id}")

@@ -1,7 +1,8 @@
 """The GitHub client: every call the product makes, as methods that return facts and raise its errors.
 
 Writes are sent exactly once; reads are repeated where that helps; all share one budget. The sending is in
-``github_transport``, the calls are in ``github_actions``, ``github_issues`` and ``github_repository``.
+``github_transport``, the calls are in ``github_actions``, ``github_hooks``, ``github_issues`` and
+``github_repository``.
 """
 
 from typing import Self
@@ -10,6 +11,7 @@ from pydantic import SecretStr
 
 from runbook.clients.budget import Budget
 from runbook.clients.github_actions import ActionsCalls
+from runbook.clients.github_hooks import HookCalls
 from runbook.clients.github_issues import IssueCalls
 from runbook.clients.github_repository import RepositoryCalls
 from runbook.clients.github_transport import GitHubTransport, TooLarge
@@ -20,7 +22,7 @@ from runbook.settings import Settings
 __all__ = ["GitHubClient", "Timeouts", "TooLarge"]
 
 
-class GitHubClient(ActionsCalls, IssueCalls, RepositoryCalls):
+class GitHubClient(ActionsCalls, HookCalls, IssueCalls, RepositoryCalls):
     """GitHub through one credential; may be used by several threads at once.
 
     Every method may raise ``Transient`` (nothing changed, later it may work), ``Denied`` (naming the

@@ -14,9 +14,12 @@ from runbook.models import (
     ActionsCache,
     Artifact,
     Commit,
+    Hook,
+    HookDelivery,
     Issue,
     IssueComment,
     Job,
+    LabelEvent,
     Permission,
     PullRequest,
     RateLimit,
@@ -146,6 +149,31 @@ def issue_comment(data: Json) -> IssueComment:
         body=data.get("body") or "",
         **_pick(data, ("id", "html_url", "created_at", "updated_at")),
     )
+
+
+def label_event(data: Json) -> LabelEvent:
+    """Build what happened to a label of an issue; the event must be ``labeled`` or ``unlabeled``."""
+    return LabelEvent(
+        label=data["label"]["name"],
+        added=data["event"] == "labeled",
+        login=_login(data.get("actor")),
+        via_app=data.get("performed_via_github_app") is not None,
+        at=data["created_at"],
+    )
+
+
+def hook(data: Json) -> Hook:
+    """Build a webhook."""
+    return Hook(
+        url=data["config"].get("url") or "",
+        events=tuple(data["events"]),
+        **_pick(data, ("id", "active")),
+    )
+
+
+def hook_delivery(data: Json) -> HookDelivery:
+    """Build a delivery."""
+    return HookDelivery(**_pick(data, HookDelivery.model_fields))
 
 
 def pull_request(data: Json) -> PullRequest:

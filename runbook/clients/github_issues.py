@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 
 from runbook.clients.github_calls import Calls, quoted, repository_path
-from runbook.clients.github_facts import issue, issue_comment, parse
+from runbook.clients.github_facts import issue, issue_comment, label_event, parse
 from runbook.errors import Conflict, NotFound
-from runbook.models import Issue, IssueComment
+from runbook.models import Issue, IssueComment, LabelEvent
 
 
 class IssueCalls(Calls):
@@ -125,6 +125,25 @@ class IssueCalls(Calls):
         )
         comments = (parse("comment", issue_comment, entry) for entry in entries)
         return tuple(comment for comment in comments if after_id is None or comment.id > after_id)
+
+    def list_label_events(self, repository: str, number: int) -> tuple[LabelEvent, ...]:
+        """Return who put labels on an issue and took them off, oldest first, as its events are now.
+
+        Args:
+            repository: ``owner/name``.
+            number: The issue.
+        """
+        entries = self._pages(
+            f"{repository_path(repository)}/issues/{number}/events",
+            purpose=f"read what happened to issue {number} of {repository}",
+            field=None,
+            remember=True,
+        )
+        return tuple(
+            parse("label event", label_event, entry)
+            for entry in entries
+            if entry.get("event") in ("labeled", "unlabeled")
+        )
 
     def ensure_label(self, repository: str, *, name: str, color: str, description: str) -> None:
         """Create a label where there is none of that name; one that people have made stays as it is.

@@ -1,7 +1,7 @@
 """Executions: one run of one procedure, who asked for it, and what it has claimed."""
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -207,6 +207,19 @@ class Executions:
                 {"repository": repository, "run_id": run_id, "run_attempt": run_attempt},
             )
             return True
+
+    def claimed(self, *, repository: str, run_ids: Collection[int]) -> frozenset[tuple[int, int]]:
+        """Return which attempts of some runs were claimed, by whomever, as run and attempt.
+
+        Args:
+            repository: owner/name.
+            run_ids: The runs.
+        """
+        query = select(AttemptRow.run_id, AttemptRow.run_attempt).where(
+            AttemptRow.repository == repository, AttemptRow.run_id.in_(run_ids)
+        )
+        with self._ledger.read() as session:
+            return frozenset((row.run_id, row.run_attempt) for row in session.execute(query))
 
     def beat(self, execution_id: str) -> None:
         """Note that the execution is alive."""

@@ -4,7 +4,7 @@ from runbook.policy.approvals import ApprovalRule, Approvals, PrefectResume, Sch
 from runbook.policy.estate import FreezeWindow, KnownIssue
 from runbook.policy.loading import find_policy, load_policy, parse_policy
 from runbook.policy.model import Policy, known_procedure
-from runbook.policy.operations import Caps, KillSwitch, Remedy, RemedyPolicy, Timings, Triage
+from runbook.policy.operations import Caps, KillSwitch, Reconcile, Remedy, RemedyPolicy, Timings, Triage
 from runbook.policy.people import COMMIT_AUTHOR, Contact, EscalationStep
 from runbook.policy.procedures import LOW_RISK, PROCEDURES
 from runbook.policy.repositories import Labels, RepositoryPolicy, WorkflowKind, WorkflowPolicy
@@ -25,6 +25,7 @@ __all__ = [
     "Labels",
     "Policy",
     "PrefectResume",
+    "Reconcile",
     "Remedy",
     "RemedyPolicy",
     "RepositoryPolicy",

@@ -15,6 +15,7 @@ Handle = Annotated[str, StringConstraints(pattern=r"^@[A-Za-z0-9][A-Za-z0-9_-]*(
 Name = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"^\S(.*\S)?$")]
 Channel = Annotated[str, StringConstraints(pattern=r"^#[a-z0-9._-]+$")]
 Email = Annotated[str, StringConstraints(pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$")]
+HttpUrl = Annotated[str, StringConstraints(pattern=r"^https?://\S+$")]
 HttpsUrl = Annotated[str, StringConstraints(pattern=r"^https://\S+$")]
 
 Percent = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]

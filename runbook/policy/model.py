@@ -20,7 +20,7 @@ from runbook.policy.estate import (
     Service,
     Slo,
 )
-from runbook.policy.operations import Caps, KillSwitch, RemedyPolicy, Timings, Triage
+from runbook.policy.operations import Caps, KillSwitch, Reconcile, RemedyPolicy, Timings, Triage
 from runbook.policy.people import Channels, Contact, EscalationStep, ExternalSupport
 from runbook.policy.procedures import PROCEDURES
 from runbook.policy.repositories import RepositoryPolicy
@@ -53,6 +53,7 @@ class Policy(Section):
         default={}, description="Remedies by class of failure."
     )
     kill_switch: KillSwitch | None = Field(default=None, description="Stops whatever acts without a person.")
+    reconcile: Reconcile = Field(default=Reconcile(), description="Looking for what no webhook announced.")
     timings: Timings = Field(default=Timings(), description="How long things are waited for.")
     caps: Caps = Field(default=Caps(), description="Limits that hold whoever approved.")
     contacts: dict[Name, Contact] = Field(default={}, description="People and teams, by a short name.")

@@ -4,7 +4,7 @@ from enum import StrEnum
 
 from pydantic import Field
 
-from runbook.policy.base import Minutes, Name, Positive, RepositoryName, Seconds, Section
+from runbook.policy.base import HttpUrl, Minutes, Name, Positive, RepositoryName, Seconds, Section
 
 
 class Remedy(StrEnum):
@@ -53,6 +53,27 @@ class Triage(Section):
     )
     max_suspects: Positive = Field(
         default=20, description="Commits since the last green run that are listed (IR-13)."
+    )
+
+
+class Reconcile(Section):
+    """Looking for what no webhook announced (R10), and asking GitHub for deliveries that did not arrive."""
+
+    look_back_minutes: Minutes = Field(
+        default=120, description="Attempts that failed earlier than so long ago are left alone."
+    )
+    webhook_url: HttpUrl | None = Field(
+        default=None,
+        description="URL of the repositories' webhook that leads here; its failed deliveries are redelivered.",
+    )
+    delivery_attempts: int = Field(
+        default=4, ge=2, le=20, description="So often GitHub tries one delivery, redeliveries included."
+    )
+    redeliver_after_seconds: Seconds = Field(
+        default=60, description="A failed delivery is left alone for so long before it is asked for again."
+    )
+    starts_per_pass: Positive = Field(
+        default=50, description="Triages that one pass starts in one repository; the next pass goes on."
     )
 
 

@@ -36,7 +36,8 @@ def _may_edit(call: Call, author: str) -> None:
 
 def _tell(call: Call, issue: Issue, kind: str, **more: Any) -> None:
     number = call.state.new_id("event", 7_000_001)
-    call.repo.events.append(Event(number, issue.number, kind, call.login, call.now, **more))
+    app = call.token.app if call.token else None
+    call.repo.events.append(Event(number, issue.number, kind, call.login, call.now, app=app, **more))
 
 
 def _check_body(resource: str, body: Any) -> None:

@@ -251,6 +251,7 @@ class Event:
     at: datetime
     label: str | None = None
     rename: tuple[str, str] | None = None
+    app: str | None = None
 
 
 @dataclass

@@ -150,6 +150,7 @@ def test_everything_in_the_file_is_deployed_from_modules_without_pull_steps(serv
         "triage-failed-run/default",
         "clear-caches/default",
         "clear-caches/weekly-prune",
+        "reconcile-failed-runs/default",
         "sweep/default",
     } <= set(deployed)
     for name in sorted(deployed):

@@ -83,7 +83,7 @@ def event(call: Call, repo: Repository, one: Event) -> Json:
         "commit_id": None,
         "commit_url": None,
         "created_at": when(one.at),
-        "performed_via_github_app": None,
+        "performed_via_github_app": app(call, one.app),
     }
     if one.label is not None:
         known = repo.labels.get(one.label.lower())

@@ -20,6 +20,7 @@ from runbook.engine.states import EffectState, PlanState
 from runbook.errors import Ambiguous, Denied, NeedsPerson, NotFound, RunbookError, Transient, UsageError
 from runbook.scrub import shell_quote
 from runbook.world import World
+from tests.runbook.effects.failed_delivery import failed_delivery
 from tests.runbook.engine.conftest import REPOSITORY
 from tests.runbook.engine.desk import INCIDENTS, MAIN, Desk, open_desk
 
@@ -256,6 +257,7 @@ SAMPLES: dict[str, tuple[Callable[[Desk], Effect], str, str]] = {
         "/comments",
     ),
     "close-issue": (lambda desk: CloseIssue(repository=INCIDENTS, issue=1), "PATCH", "/issues/"),
+    "redeliver": (lambda desk: failed_delivery(desk.box), "POST", "/attempts"),
 }
 KINDS = sorted(SAMPLES)
 

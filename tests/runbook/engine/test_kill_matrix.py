@@ -22,6 +22,7 @@ from runbook.engine.engine import Engine
 from runbook.engine.entries import JournalEntry
 from runbook.engine.plan import Plan, PlanView
 from runbook.engine.states import EffectState
+from tests.runbook.effects.failed_delivery import failed_delivery
 from tests.runbook.engine.databases import new_ledger_url
 from tests.runbook.engine.kill_child import Job, engine_for, run_in_process
 from tests.runbook.engine.passing import let_pass
@@ -108,6 +109,7 @@ SAMPLES = {
     "close-issue": Sample(
         lambda box: CloseIssue(repository=REPOSITORY, issue=_issue(box)), "PATCH", "/issues/"
     ),
+    "redeliver": Sample(failed_delivery, "POST", "/attempts"),
 }
 # Of each class the one with most to lose; the others run in `make integration`.
 ALWAYS = {"delete-cache-entries", "rerun-failed-jobs", "post-comment"}

@@ -1,0 +1,135 @@
+"""Reconcile (R10): failed attempts that no webhook announced are triaged, lost deliveries asked for again."""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from prefect import State, flow
+from prefect.client.schemas.objects import StateType
+from prefect.logging import get_run_logger
+from prefect.states import Completed
+
+from flows.waking import flow_run_id
+from runbook.decisions.deliveries import StartTriage
+from runbook.decisions.reconcile import unclaimed_attempts, wants_triage
+from runbook.effects.hook_deliveries import Redeliver
+from runbook.engine.executions import BY_PRODUCT
+from runbook.engine.leases import Lease
+from runbook.engine.states import ExecutionState
+from runbook.errors import Denied, NotFound, RunbookError
+from runbook.installation import Installation, installation
+from runbook.policy import RepositoryPolicy
+from runbook.requests import EVERY_REPOSITORY, Mode, ReconcileRequest
+from runbook.scrub import scrub
+from tasks.actions_runs import list_newest_runs, read_run
+from tasks.journal import write_record
+from tasks.starting import start_triage
+from tasks.webhooks import read_failed_deliveries
+
+PROCEDURE = "reconcile-failed-runs"
+TARGET = "reconcile"
+"""What the one pass at a time holds a lease on."""
+
+
+@flow(name=PROCEDURE, flow_run_name="reconcile {request.repository}", persist_result=False, log_prints=False)
+def reconcile_failed_runs(request: ReconcileRequest) -> State[None]:
+    """Look for what no webhook announced, in every repository of the policy or in one.
+
+    Failed attempts that no execution claimed get a triage; deliveries that GitHub recorded as failed are sent
+    again. In plan mode both are only named.
+    """
+    here = installation()
+    lease = here.engine.leases.acquire_now((TARGET,), execution_id=flow_run_id())
+    if lease is None:
+        return Completed(message="another pass is at work", name="AlreadyReconciling")
+    try:
+        return _Pass(here, lease, apply=request.mode is Mode.APPLY).over(_repositories(here, request))
+    finally:
+        here.engine.leases.release(lease)
+
+
+def _repositories(here: Installation, request: ReconcileRequest) -> tuple[RepositoryPolicy, ...]:
+    if request.repository == EVERY_REPOSITORY:
+        return here.policy.repositories
+    return (here.policy.repository(request.repository),)
+
+
+@dataclass
+class _Pass:
+    """One pass over the repositories, and what came of it."""
+
+    here: Installation
+    lease: Lease
+    apply: bool
+    done: list[str] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+
+    def over(self, repositories: tuple[RepositoryPolicy, ...]) -> State[None]:
+        """Look at each repository; one that cannot be read keeps no other waiting."""
+        log = get_run_logger()
+        for repository in repositories:
+            self.here.engine.leases.keep(self.lease)
+            try:
+                self._start_triages(repository)
+                self._redeliver(repository.name)
+            except RunbookError as error:
+                self.failed.append(f"{repository.name}: {error}")
+        if self.failed:
+            log.warning(scrub("; ".join(self.failed)))
+            return State(type=StateType.FAILED, name="Unreconciled", message=scrub("; ".join(self.failed)))
+        message = scrub("; ".join(self.done) or "nothing was missed")
+        log.info(message)
+        return Completed(message=message, name="Reconciled" if self.apply else "Planned")
+
+    def _start_triages(self, repository: RepositoryPolicy) -> None:
+        now = self.here.clock.now()
+        since = now - timedelta(minutes=self.here.policy.reconcile.look_back_minutes)
+        missed = _missed(self.here, repository, since)
+        for triage in missed[: self.here.policy.reconcile.starts_per_pass]:
+            if self.apply:
+                start_triage(triage, now=now)
+            self.done.append(f"triage {triage.key}")
+
+    def _redeliver(self, repository: str) -> None:
+        try:
+            missing = read_failed_deliveries(repository)
+        except (Denied, NotFound) as error:
+            # Whoever gave the product no such permission meant it: the runs are found without.
+            self.done.append(f"webhook deliveries of {repository} are not looked at: {error.message}")
+            return
+        for effect in missing:
+            if self.apply:
+                _send_again(self.here, effect)
+            self.done.append(effect.describe())
+
+
+def _missed(here: Installation, repository: RepositoryPolicy, since: datetime) -> list[StartTriage]:
+    """Return the failed attempts that nobody claimed; an earlier attempt of a run is read first."""
+    runs = list_newest_runs(repository.name, since=since)
+    claimed = here.engine.executions.claimed(
+        repository=repository.name, run_ids=frozenset(run.id for run in runs)
+    )
+    missed: list[StartTriage] = []
+    for attempt in unclaimed_attempts(runs, claimed, repository=repository, since=since):
+        triage = attempt.triage
+        if not attempt.failed:
+            earlier = read_run(repository.name, triage.run_id, attempt=triage.run_attempt)
+            if not wants_triage(earlier, repository=repository, since=since):
+                continue
+        missed.append(triage)
+    return missed
+
+
+def _send_again(here: Installation, effect: Redeliver) -> None:
+    """Ask for a delivery, once per failed attempt of it, whichever pass does."""
+    # Begun only where something is to be written: most passes find nothing.
+    execution = here.engine.executions.begin(
+        flow_run_id(),
+        procedure=PROCEDURE,
+        repository=effect.repository,
+        subject=f"deliveries of {effect.repository}",
+        request={},
+        requester=BY_PRODUCT,
+    )
+    name = f"{effect.repository}-{effect.hook_id}-{effect.delivery_id}"
+    write_record(execution.id, name, what=scrub(effect.describe()), effect=effect, within="redeliver")
+    here.engine.executions.end(execution.id, ExecutionState.DONE, reason="deliveries were asked for again")
