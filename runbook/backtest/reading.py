@@ -1,0 +1,254 @@
+"""Reads a repository's past from GitHub, each answer once: what is kept is not asked for again, or only by its ETag."""
+
+import hashlib
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from importlib import resources
+
+from runbook.backtest.facts import FailureFacts, History
+from runbook.backtest.judge import ended
+from runbook.backtest.store import Store
+from runbook.canonical import digest
+from runbook.clients.github_actions import MOST_LISTED_RUNS, RunsPage
+from runbook.clients.github_client import GitHubClient
+from runbook.decisions.deliveries import is_failed
+from runbook.decisions.severity import AffectedRef, affected_ref
+from runbook.errors import Denied, NotFound
+from runbook.failed_run import classify_run, failed_jobs, read_failed_logs
+from runbook.models import Frozen, WorkflowRun
+from runbook.policy import RepositoryPolicy
+from runbook.triage.catalogue import Catalogue
+
+WINDOW = timedelta(days=7)
+"""Runs are listed by windows that begin at fixed times, so that the next backtest asks for the same ones."""
+
+READERS = 4
+"""Failed attempts read at once: reading is mostly waiting."""
+
+_EPOCH = datetime(2018, 1, 1, tzinfo=UTC)
+_SECOND = timedelta(seconds=1)
+
+Report = Callable[[str, int, int], None]
+"""Told what is being read, how much of it is done, and of how much."""
+
+
+class _Triaged(Frozen):
+    """A failure as it is kept: what another version of triage, or other signatures, said is not taken over."""
+
+    reader: str
+    facts: FailureFacts
+
+
+class HistoryReader:
+    """Reads one repository. Interrupting it loses only the answers that are under way.
+
+    Args:
+        github: Who may read the repository.
+        store: Where answers are kept.
+        repository: What the policy says about it.
+        catalogue: The signatures.
+        largest_bytes: A longer log is not read to its end.
+        report: Told of the progress, in the caller's thread.
+    """
+
+    def __init__(
+        self,
+        github: GitHubClient,
+        store: Store,
+        *,
+        repository: RepositoryPolicy,
+        catalogue: Catalogue,
+        largest_bytes: int,
+        report: Report,
+    ) -> None:
+        self._github = github
+        self._store = store
+        self._repository = repository
+        self._catalogue = catalogue
+        self._largest_bytes = largest_bytes
+        self._report = report
+        self._of_thread = threading.local()
+
+    def read(self, *, since: datetime, until: datetime, limit: int | None = None) -> History:
+        """Read the runs that were created since a time, and triage those that failed.
+
+        Args:
+            since: The earliest creation, UTC-aware.
+            until: The present, UTC-aware.
+            limit: Triage only so many failed attempts, the newest ones; None for all.
+        """
+        runs = [run for run in self._runs(since, until) if since <= run.created_at <= until]
+        attempts = sorted(self._attempts(runs), key=ended)
+        failed = [run for run in attempts if self._is_failed(run)]
+        chosen = failed if limit is None else failed[max(0, len(failed) - limit) :]
+        return History(
+            repository=self._repository.name,
+            since=since,
+            until=until,
+            attempts=tuple(attempts),
+            failures=self._failures(chosen),
+            failed_in_all=len(failed),
+        )
+
+    # --- Runs and attempts ---
+
+    def _runs(self, since: datetime, until: datetime) -> list[WorkflowRun]:
+        start = _EPOCH + (since - _EPOCH) // WINDOW * WINDOW
+        windows = (until - start) // WINDOW + 1
+        found: dict[int, WorkflowRun] = {}
+        for number in range(windows):
+            self._report("weeks of runs", number, windows)
+            begin = start + number * WINDOW
+            # Newest first: a run that is created meanwhile shows the one before it twice.
+            found |= {run.id: run for run in self._window(begin, begin + WINDOW - _SECOND)}
+        self._report("weeks of runs", windows, windows)
+        return list(found.values())
+
+    def _window(self, begin: datetime, end: datetime) -> Iterator[WorkflowRun]:
+        first = self._page(begin, end, 1)
+        if first.total >= MOST_LISTED_RUNS and end > begin:
+            # GitHub shows no more of one listing: ask for each half.
+            middle = begin + (end - begin) // (2 * _SECOND) * _SECOND
+            yield from self._window(middle + _SECOND, end)
+            yield from self._window(begin, middle)
+            return
+        page, number = first, 1
+        yield from page.runs
+        while page.more:
+            number += 1
+            page = self._page(begin, end, number)
+            yield from page.runs
+
+    def _page(self, begin: datetime, end: datetime, number: int) -> RunsPage:
+        name = f"runs/{begin:%Y%m%dT%H%M%S}-{end:%Y%m%dT%H%M%S}-{number}"
+        kept = self._store.get(name, RunsPage)
+        page = self._github.read_runs_page(
+            self._repository.name,
+            created_from=begin,
+            created_to=end,
+            page=number,
+            etag=kept.etag if kept else None,
+        )
+        if page is not None:
+            return self._store.put(name, page)
+        assert kept is not None  # noqa: S101 - without an ETag GitHub does not answer "not modified"
+        return kept
+
+    def _attempts(self, runs: list[WorkflowRun]) -> Iterator[WorkflowRun]:
+        earlier = [(run, attempt) for run in runs for attempt in range(1, run.run_attempt)]
+        for number, (run, attempt) in enumerate(earlier):
+            self._report("earlier attempts", number, len(earlier))
+            found = self._attempt(run.id, attempt)
+            if found is not None:
+                yield found
+        if earlier:
+            self._report("earlier attempts", len(earlier), len(earlier))
+        yield from (run for run in runs if run.status == "completed")
+
+    def _attempt(self, run_id: int, attempt: int) -> WorkflowRun | None:
+        name = f"attempts/{run_id}-{attempt}"
+        kept = self._store.get(name, WorkflowRun)
+        if kept is not None:
+            return kept
+        try:
+            found = self._github.get_run_attempt(self._repository.name, run_id, attempt=attempt)
+        except NotFound:
+            return None  # deleted since it was listed
+        return self._store.put(name, found) if found.status == "completed" else None
+
+    def _is_failed(self, run: WorkflowRun) -> bool:
+        return is_failed(run.conclusion, head_branch=run.head_branch, repository=self._repository)
+
+    # --- Failures ---
+
+    def _failures(self, failed: list[WorkflowRun]) -> tuple[FailureFacts, ...]:
+        found: dict[tuple[int, int], FailureFacts] = {}
+        with ThreadPoolExecutor(max_workers=READERS, thread_name_prefix="backtest") as readers:
+            waiting = {
+                readers.submit(self._failure, run): (run.id, run.run_attempt) for run in reversed(failed)
+            }
+            try:
+                for done in as_completed(waiting):
+                    found[waiting[done]] = done.result()
+                    self._report("failed attempts", len(found), len(failed))
+            except BaseException:
+                readers.shutdown(wait=True, cancel_futures=True)  # those under way are kept as well
+                raise
+        return tuple(found[run.id, run.run_attempt] for run in failed)
+
+    def _failure(self, run: WorkflowRun) -> FailureFacts:
+        name = f"failures/{run.id}-{run.run_attempt}"
+        kept = self._store.get(name, _Triaged)
+        if kept is not None and kept.reader == self._reader:
+            return kept.facts
+        return self._store.put(name, _Triaged(reader=self._reader, facts=self._triaged(run))).facts
+
+    def _triaged(self, run: WorkflowRun) -> FailureFacts:
+        try:
+            jobs = self._github.list_jobs(self._repository.name, run.id, attempt=run.run_attempt)
+        except NotFound:
+            return FailureFacts(
+                run=run,
+                classification=classify_run(run, (), ()),
+                failed_jobs=1,
+                logs_read=0,
+                logs_gone=1,
+                notes=("its jobs were deleted, and their logs with them",),
+            )
+        failed = failed_jobs(jobs)
+        reading = read_failed_logs(
+            self._github,
+            self._repository.name,
+            failed,
+            catalogue=self._own_catalogue(),
+            largest_bytes=self._largest_bytes,
+            report=lambda number, job: None,
+        )
+        return FailureFacts(
+            run=run,
+            classification=classify_run(run, failed, reading.scans),
+            failed_jobs=len(failed),
+            logs_read=len(reading.scans),
+            logs_gone=reading.gone,
+            pull_requests=self._pull_requests(run),
+            notes=reading.notes,
+        )
+
+    def _pull_requests(self, run: WorkflowRun) -> tuple[int, ...]:
+        if affected_ref(run, self._repository) is not AffectedRef.PULL_REQUEST:
+            return ()
+        if run.pull_requests:
+            return run.pull_requests
+        try:  # GitHub leaves those out that are of forks, and those that are no longer open
+            found = self._github.list_pull_requests(self._repository.name, head_sha=run.head_sha, state="all")
+        except (Denied, NotFound):
+            return ()
+        return tuple(request.number for request in found)
+
+    def _own_catalogue(self) -> Catalogue:
+        """Return this thread's catalogue: hyperscan's working memory serves one scan at a time."""
+        if not hasattr(self._of_thread, "catalogue"):
+            self._of_thread.catalogue = Catalogue(self._catalogue.signatures)
+        catalogue: Catalogue = self._of_thread.catalogue
+        return catalogue
+
+    @cached_property
+    def _reader(self) -> str:
+        """What tells whether triage would say the same today: its signatures, its code, the log limit."""
+        return digest(
+            {
+                "signatures": [one.model_dump(mode="json") for one in self._catalogue.signatures],
+                "code": _triage_code(),
+                "largest_bytes": self._largest_bytes,
+            }
+        )
+
+
+def _triage_code() -> list[str]:
+    folders = (resources.files("runbook.triage"), resources.files("runbook"))
+    files = [file for file in folders[0].iterdir() if file.name.endswith(".py")]
+    files.append(folders[1] / "failed_run.py")
+    return sorted(hashlib.sha256(file.read_bytes()).hexdigest() for file in files)

@@ -1,0 +1,64 @@
+"""The simulated year, a client that reads it, and a cache folder."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+import sandbox
+from runbook.backtest.facts import History
+from runbook.backtest.reading import HistoryReader, Report
+from runbook.backtest.store import Store
+from runbook.clients.github_client import GitHubClient
+from runbook.policy import Policy, load_policy
+from runbook.triage.catalogue import catalogue_with
+from sandbox.github import downloads
+from tests.runbook.backtest import year
+
+EXAMPLE = Path(__file__).resolve().parents[3] / "runbook.toml"
+
+
+@pytest.fixture(scope="module")
+def box() -> Iterator[sandbox.Box]:
+    """Run the year's GitHub, of a repository that keeps its logs for 400 days."""
+    clock = sandbox.VirtualClock(year.END)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(downloads, "LOG_RETENTION", timedelta(days=400))
+        with sandbox.running(year.scenario(), clock=clock) as running:
+            year.add_attempts(running)
+            yield running
+
+
+@pytest.fixture
+def github(box: sandbox.Box) -> Iterator[GitHubClient]:
+    box.server.requests.clear()
+    with GitHubClient(token=SecretStr(box.token), api_url=box.url, clock=box.clock) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def policy() -> Policy:
+    """Return the example policy."""
+    return load_policy(EXAMPLE)
+
+
+def read_year(
+    github: GitHubClient,
+    folder: Path,
+    policy: Policy,
+    *,
+    report: Report = lambda what, done, total: None,
+    limit: int | None = None,
+) -> History:
+    """Read the year, or what a cache folder lacks of it."""
+    reader = HistoryReader(
+        github,
+        Store(folder),
+        repository=policy.repository(year.REPOSITORY),
+        catalogue=catalogue_with(()),
+        largest_bytes=1_000_000,
+        report=report,
+    )
+    return reader.read(since=year.start(), until=year.END, limit=limit)
