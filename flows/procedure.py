@@ -247,9 +247,7 @@ def _ask(run: Run, plan: StoredPlan) -> GateDecision:
         context = here.gate_context(plan, resumed=was_resumed(plan))
     decision = here.engine.gate.pass_or_wait(plan, here.engine.entries.of_plan(plan.id), context)
     for comment in decision.ignored:
-        run.log.info(
-            "%s's comment %s does not count: %s", scrub(comment.login), comment.comment_id, comment.why
-        )
+        run.log.info("%s's %s does not count: %s", scrub(comment.login), comment.place, comment.why)
     run.log.info("Plan %s: %s (%s)", plan.short_digest, decision.verdict, scrub(decision.reason))
     return decision
 

@@ -15,7 +15,7 @@ from runbook.engine.gate import GateContext
 from runbook.engine.ledger import Ledger
 from runbook.engine.plans import StoredPlan
 from runbook.engine.states import RequesterKind
-from runbook.errors import Denied
+from runbook.errors import Denied, Transient
 from runbook.policy import Policy, load_policy
 from runbook.policy.approvals import ApprovalRule, ScheduledRun
 from runbook.scrub import install_log_scrubber
@@ -108,22 +108,44 @@ class Installation:
         frozen = self.policy.freeze(
             self.clock.now(), procedure=plan.plan.procedure, repository=plan.plan.repository
         )
+        away: Transient | None = None
+        try:
+            product_logins = frozenset({self.product_login.casefold(), self._token_login.casefold()})
+        except Transient as error:
+            if self.policy.product_login is None:
+                raise  # somebody whom nobody can name must not approve, not even on the approval page
+            away = error
+            product_logins = self.known_product_logins
         return GateContext(
-            rule=self._rule(plan),
+            rule=self.approval_rule(plan),
             policy_digest=self.policy.digest,
-            product_logins=frozenset({self.product_login.casefold(), self._token_login.casefold()}),
+            product_logins=product_logins,
             frozen=f"frozen until {frozen.end.isoformat()}: {frozen.name}" if frozen else "",
             resumed=resumed,
+            away=away,
         )
+
+    @property
+    def known_product_logins(self) -> frozenset[str]:
+        """The accounts the product acts as, lower case, as far as that is known without asking GitHub."""
+        told = self.__dict__.get("_token_login")  # what a cached property has found out
+        return frozenset(login.casefold() for login in (self.policy.product_login, told) if login)
 
     def scheduled(self, procedure: str, request: Mapping[str, object]) -> ScheduledRun | None:
         """Return the schedule of the policy that sends exactly this request, if one does."""
         return self.policy.scheduled_run(procedure, dict(request))  # type: ignore[arg-type]
 
-    def _rule(self, plan: StoredPlan) -> ApprovalRule:
-        rule = self.policy.approval_rule(plan.plan.procedure, plan.plan.repository)
+    def approval_rule(self, plan: StoredPlan, *, policy: Policy | None = None) -> ApprovalRule:
+        """Return the approval rule in force for a plan: its procedure's in its repository, or its schedule's.
+
+        Args:
+            plan: The plan.
+            policy: A policy that was read later than this installation's.
+        """
+        policy = policy or self.policy
+        rule = policy.approval_rule(plan.plan.procedure, plan.plan.repository)
         if plan.requester_kind is RequesterKind.SCHEDULE:
-            declared = [s for s in self.policy.scheduled if s.name == plan.requester]
+            declared = [s for s in policy.scheduled if s.name == plan.requester]
             if declared:
                 return rule.model_copy(update={"quorum": declared[0].quorum})
         return rule

@@ -1,7 +1,8 @@
-"""Who has approved a plan: a pure function of comments, permissions and the rule in force (R2)."""
+"""Who has approved a plan: a pure function of comments, page decisions, permissions and the rule in force (R2)."""
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
@@ -55,8 +56,29 @@ class Command(Frozen):
     reason: str
 
 
+class PageDecision(Frozen):
+    """A decision that a person gave on the approval page, with a one-time code that was right and unused.
+
+    ``code_step`` is the 30-second step of that code: with the login it is the decision's proof.
+    """
+
+    login: str
+    approve: bool
+    reason: str
+    code_step: int
+    decided_at: datetime
+
+
+class Source(StrEnum):
+    """Where a decision was given."""
+
+    COMMENT = "github-comment"
+    PAGE = "approval-page"
+    RESUME = "prefect-resume"
+
+
 class Decision(Frozen):
-    """A decision that counts.
+    """A decision that counts: a comment has its id, one of the approval page the step of its code.
 
     ``login`` is None for an unnamed resume, which a policy may let count.
     """
@@ -65,14 +87,27 @@ class Decision(Frozen):
     comment_id: int | None
     reason: str = ""
     url: str = ""
+    code_step: int | None = None
+
+    @property
+    def source(self) -> Source:
+        """Where it was given."""
+        if self.comment_id is not None:
+            return Source.COMMENT
+        return Source.RESUME if self.code_step is None else Source.PAGE
 
 
 class IgnoredComment(Frozen):
-    """A decision that does not count, and why."""
+    """A decision that does not count, and why; ``comment_id`` is None for one given on the approval page."""
 
     login: str
-    comment_id: int
+    comment_id: int | None
     why: Ignored
+
+    @property
+    def place(self) -> str:
+        """Where it stands, as a log names it."""
+        return "decision on the approval page" if self.comment_id is None else f"comment {self.comment_id}"
 
 
 class PlanFacts(Frozen):
@@ -98,7 +133,10 @@ class PlanFacts(Frozen):
 
 
 class GateDecision(Frozen):
-    """The verdict, with everything it rests on."""
+    """The verdict, with everything it rests on.
+
+    ``github_asked`` is false where GitHub was away and the approval page's decisions alone decided.
+    """
 
     verdict: Verdict
     reason: str
@@ -106,6 +144,7 @@ class GateDecision(Frozen):
     counted: tuple[Decision, ...] = ()
     rejected_by: Decision | None = None
     ignored: tuple[IgnoredComment, ...] = ()
+    github_asked: bool = True
 
 
 def parse_command(body: str) -> Command | None:
@@ -131,6 +170,7 @@ def decide_approval(
     used: frozenset[int],
     product_logins: frozenset[str],
     now: datetime,
+    page: Sequence[PageDecision] = (),
 ) -> GateDecision:
     """Decide whether a plan may be applied.
 
@@ -142,44 +182,158 @@ def decide_approval(
         used: Comments that already counted for other plans.
         product_logins: The accounts the product acts as, lower case.
         now: The time.
+        page: The decisions about it that were given on the approval page, in order.
     """
     needed = approvals_needed(rule, unnamed=plan.unnamed)
     if _shown_plan_was_edited(plan, comments):
         return GateDecision(
             verdict=Verdict.VOID, reason="the comment that shows the plan was edited", needed=needed
         )
-    counted: dict[str, Decision] = {}
-    ignored: list[IgnoredComment] = []
-    rejection: Decision | None = None
+    tally = _Tally()
     for comment in comments:
         command = parse_command(comment.body)
         if command is None:
             continue
         why = _why_ignored(plan, command, comment, rule, permissions, used, product_logins)
-        if why is not None:
-            ignored.append(IgnoredComment(login=comment.login, comment_id=comment.id, why=why))
-            continue
-        decision = Decision(
-            login=comment.login, comment_id=comment.id, reason=command.reason, url=comment.html_url
+        tally.add(_of_comment(comment, command), approve=command.approve, why=why)
+    for given in page:
+        permission = permissions.get(given.login.casefold(), Permission.NONE)
+        why = why_page_ignored(
+            given,
+            rule=rule,
+            requester=plan.requester,
+            expires_at=plan.expires_at,
+            product_logins=product_logins,
+            permission=permission,
         )
-        if command.approve:
-            counted.setdefault(comment.login.casefold(), decision)
-        elif rejection is None:
-            rejection = decision
-    approvals = tuple(counted.values())
+        tally.add(_of_page(given), approve=given.approve, why=why)
+    approvals = tally.approvals
     # Beside a person's approval it is no second one: `runbook approve` resumes the run as well as it comments.
     if plan.resumed and rule.prefect_resume_counts and not approvals:
         approvals = (Decision(login=None, comment_id=None, reason="unnamed resume in Prefect"),)
-    verdict, reason = _verdict(plan, needed, approvals, rejection, now)
-    if verdict is Verdict.APPROVED and approvals and not _plan_is_shown(plan, comments):
-        verdict, reason = Verdict.VOID, "the comment that shows the plan was deleted"
+    decision = _decided(plan, needed, approvals, tally, now)
+    if decision.verdict is Verdict.APPROVED and approvals and not _plan_is_shown(plan, comments):
+        deleted = {"verdict": Verdict.VOID, "reason": "the comment that shows the plan was deleted"}
+        return decision.model_copy(update=deleted)
+    return decision
+
+
+def decide_without_github(
+    plan: PlanFacts,
+    *,
+    rule: ApprovalRule,
+    page: Sequence[PageDecision],
+    product_logins: frozenset[str],
+    now: datetime,
+) -> GateDecision | None:
+    """Decide by the approval page alone, on the day GitHub is away.
+
+    No permission can be read then: enrolment, which the operator keeps, and the policy's approvers stand for it.
+
+    Args:
+        plan: The plan's facts.
+        rule: The rule in force now.
+        page: The decisions about it that were given on the approval page, in order.
+        product_logins: The accounts the product acts as, lower case.
+        now: The time.
+
+    Returns:
+        An approval or a rejection; None where these decisions do not suffice for either, so that GitHub must be asked.
+    """
+    tally = _Tally()
+    for given in page:
+        why = why_page_ignored(
+            given,
+            rule=rule,
+            requester=plan.requester,
+            expires_at=plan.expires_at,
+            product_logins=product_logins,
+            permission=None,
+        )
+        tally.add(_of_page(given), approve=given.approve, why=why)
+    needed = approvals_needed(rule, unnamed=plan.unnamed)
+    decision = _decided(plan, needed, tally.approvals, tally, now)
+    approved = decision.verdict is Verdict.APPROVED and bool(decision.counted)
+    if not approved and decision.verdict is not Verdict.REJECTED:
+        return None
+    reason = f"{decision.reason} (on the approval page; GitHub was away and was not asked)"
+    return decision.model_copy(update={"reason": reason, "github_asked": False})
+
+
+def why_page_ignored(
+    given: PageDecision,
+    *,
+    rule: ApprovalRule,
+    requester: str | None,
+    expires_at: datetime,
+    product_logins: frozenset[str],
+    permission: Permission | None,
+) -> Ignored | None:
+    """Say why a decision of the approval page does not count; None where it does.
+
+    Args:
+        given: The decision.
+        rule: The rule in force now.
+        requester: The person who asked for the plan; None where it was none, or nobody can tell.
+        expires_at: When the plan stops being approvable.
+        product_logins: The accounts the product acts as, lower case.
+        permission: What its author may do on the repository; None where GitHub cannot be asked.
+    """
+    login = given.login.casefold()
+    tests: tuple[tuple[bool, Ignored], ...] = (
+        (login in product_logins, Ignored.BY_PRODUCT),
+        (not rule.names(login), Ignored.NOT_AN_APPROVER),
+        (permission is not None and permission.rank < rule.minimum_permission.rank, Ignored.NO_PERMISSION),
+        (given.decided_at >= expires_at, Ignored.LATE),
+        (
+            given.approve and requester is not None and login == requester.casefold(),
+            Ignored.BY_REQUESTER,
+        ),
+    )
+    return next((why for applies, why in tests if applies), None)
+
+
+@dataclass
+class _Tally:
+    """Decisions as they are counted: each person's first approval, and the first rejection."""
+
+    counted: dict[str, Decision] = field(default_factory=dict)
+    rejection: Decision | None = None
+    ignored: list[IgnoredComment] = field(default_factory=list)
+
+    @property
+    def approvals(self) -> tuple[Decision, ...]:
+        return tuple(self.counted.values())
+
+    def add(self, decision: Decision, *, approve: bool, why: Ignored | None) -> None:
+        login = decision.login or ""
+        if why is not None:
+            self.ignored.append(IgnoredComment(login=login, comment_id=decision.comment_id, why=why))
+        elif approve:
+            self.counted.setdefault(login.casefold(), decision)
+        elif self.rejection is None:
+            self.rejection = decision
+
+
+def _of_comment(comment: IssueComment, command: Command) -> Decision:
+    return Decision(login=comment.login, comment_id=comment.id, reason=command.reason, url=comment.html_url)
+
+
+def _of_page(given: PageDecision) -> Decision:
+    return Decision(login=given.login, comment_id=None, reason=given.reason, code_step=given.code_step)
+
+
+def _decided(
+    plan: PlanFacts, needed: int, approvals: tuple[Decision, ...], tally: _Tally, now: datetime
+) -> GateDecision:
+    verdict, reason = _verdict(plan, needed, approvals, tally.rejection, now)
     return GateDecision(
         verdict=verdict,
         reason=reason,
         needed=needed,
         counted=approvals,
-        rejected_by=rejection,
-        ignored=tuple(ignored),
+        rejected_by=tally.rejection,
+        ignored=tuple(tally.ignored),
     )
 
 

@@ -4,15 +4,26 @@ from dataclasses import dataclass
 
 from sqlalchemy import select
 
-from runbook.decisions.approval import GateDecision, PlanFacts, Verdict, decide_approval, parse_command
+from runbook.decisions.approval import (
+    Decision,
+    GateDecision,
+    PageDecision,
+    PlanFacts,
+    Source,
+    Verdict,
+    decide_approval,
+    decide_without_github,
+    parse_command,
+)
 from runbook.engine import audit
 from runbook.engine.audit import PRODUCT
 from runbook.engine.entries import JournalEntry
 from runbook.engine.ledger import Ledger
+from runbook.engine.page_decisions import page_decisions
 from runbook.engine.plans import Plans, StoredPlan
 from runbook.engine.schema import ApprovalRow, EffectRow, PlanRow
 from runbook.engine.states import EffectState, PlanState, RequesterKind
-from runbook.errors import LedgerError
+from runbook.errors import LedgerError, Transient
 from runbook.models import IssueComment, Permission
 from runbook.policy.approvals import ApprovalRule
 from runbook.scrub import scrub
@@ -29,6 +40,8 @@ class GateContext:
         product_logins: The accounts the product acts as, lower case.
         frozen: Why nothing may be changed now; empty outside every freeze window.
         resumed: The run was resumed in Prefect since the plan was last asked about.
+        away: Why GitHub could not say whose token the product has; no comment counts then, for it may be the
+            product's own.
     """
 
     rule: ApprovalRule
@@ -36,6 +49,7 @@ class GateContext:
     product_logins: frozenset[str]
     frozen: str = ""
     resumed: bool = False
+    away: Transient | None = None
 
 
 class Gate:
@@ -73,24 +87,49 @@ class Gate:
         return decision
 
     def look(self, plan: StoredPlan, context: GateContext) -> GateDecision:
-        """Decide as :meth:`pass_or_wait` would by the comments alone, and note nothing.
+        """Decide as :meth:`pass_or_wait` would by what people said alone, and note nothing.
 
-        The dispatcher and ``runbook approvals`` use it: it reads comments, not preconditions.
+        The dispatcher and ``runbook approvals`` use it: it reads comments and page decisions, not preconditions.
+
+        Raises:
+            Transient: GitHub is away, and the approval page's decisions alone do not suffice.
+            Denied, NotFound: The comments or permissions could not be read.
         """
         facts = self._facts(plan, context)
-        comments = self._comments(plan)
-        decision = decide_approval(
-            facts,
-            rule=context.rule,
-            comments=comments,
-            permissions=self._permissions(plan, comments, context.rule),
-            used=self._used(plan, comments),
-            product_logins=context.product_logins,
-            now=self._world.clock.now(),
-        )
+        page = page_decisions(self._ledger, plan.id)
+        try:
+            decision = self._decide_with_github(plan, facts, page, context)
+        except Transient:
+            alone = decide_without_github(
+                facts,
+                rule=context.rule,
+                page=page,
+                product_logins=context.product_logins,
+                now=self._world.clock.now(),
+            )
+            if alone is None:
+                raise
+            decision = alone
         if decision.verdict is Verdict.APPROVED and context.frozen:
             return decision.model_copy(update={"verdict": Verdict.WAITING, "reason": context.frozen})
         return decision
+
+    def _decide_with_github(
+        self, plan: StoredPlan, facts: PlanFacts, page: tuple[PageDecision, ...], context: GateContext
+    ) -> GateDecision:
+        if context.away is not None:
+            raise context.away
+        comments = self._comments(plan)
+        return decide_approval(
+            facts,
+            rule=context.rule,
+            comments=comments,
+            permissions=self._permissions(plan, comments, page, context.rule),
+            used=self._used(plan, comments),
+            product_logins=context.product_logins,
+            now=self._world.clock.now(),
+            page=page,
+        )
 
     def _decide(
         self, plan: StoredPlan, entries: tuple[JournalEntry, ...], context: GateContext
@@ -129,16 +168,19 @@ class Gate:
         return tuple(self._world.github.list_comments(plan.issues_repository, plan.issue_number))
 
     def _permissions(
-        self, plan: StoredPlan, comments: tuple[IssueComment, ...], rule: ApprovalRule
+        self,
+        plan: StoredPlan,
+        comments: tuple[IssueComment, ...],
+        page: tuple[PageDecision, ...],
+        rule: ApprovalRule,
     ) -> dict[str, Permission]:
+        commented = (comment.login for comment in comments if parse_command(comment.body) is not None)
+        deciders = {login.casefold() for login in (*commented, *(given.login for given in page))}
         # Only people whom the policy names are asked about: a stranger cannot make us spend requests.
-        deciders = {
-            comment.login.casefold()
-            for comment in comments
-            if parse_command(comment.body) is not None and rule.names(comment.login)
-        }
         return {
-            login: self._world.github.permission_of(plan.plan.repository, login) for login in sorted(deciders)
+            login: self._world.github.permission_of(plan.plan.repository, login)
+            for login in sorted(deciders)
+            if rule.names(login)
         }
 
     def _used(self, plan: StoredPlan, comments: tuple[IssueComment, ...]) -> frozenset[int]:
@@ -166,17 +208,13 @@ class Gate:
             row.state = PlanState.APPLYING
             row.applied_at = now
             for counted in decision.counted:
-                proof = (
-                    _proof(plan, counted.comment_id)
-                    if counted.comment_id
-                    else f"prefect-resume:{plan.id}:{row.asks}"
-                )
+                proof = _proof_of(plan, counted, asks=row.asks)
                 known = session.scalars(select(ApprovalRow).where(ApprovalRow.proof == proof)).first()
                 if known is None:
                     session.add(
                         ApprovalRow(
                             plan_id=plan.id,
-                            source="github-comment" if counted.comment_id else "prefect-resume",
+                            source=counted.source,
                             proof=proof,
                             login=counted.login,
                             decision="approve",
@@ -196,6 +234,7 @@ class Gate:
                     "needed": decision.needed,
                     "policy": context.policy_digest,
                     "by": [counted.model_dump(mode="json") for counted in decision.counted],
+                    "github": _asked(decision),
                 },
             )
 
@@ -223,6 +262,7 @@ class Gate:
                     body={
                         "by": decision.rejected_by.model_dump(mode="json"),
                         "policy": context.policy_digest,
+                        "github": _asked(decision),
                     },
                 )
         self._plans.end(plan.id, state, reason=decision.reason)
@@ -231,3 +271,17 @@ class Gate:
 def _proof(plan: StoredPlan, comment_id: int) -> str:
     # GitHub ignores case in names, and a policy may spell one differently from one day to the next.
     return f"github-comment:{(plan.issues_repository or '').casefold()}:{comment_id}"
+
+
+def _proof_of(plan: StoredPlan, decision: Decision, *, asks: int) -> str:
+    match decision.source:
+        case Source.COMMENT:
+            return _proof(plan, decision.comment_id or 0)
+        case Source.PAGE:
+            return f"{Source.PAGE}:{(decision.login or '').casefold()}:{decision.code_step}"
+        case Source.RESUME:
+            return f"{Source.RESUME}:{plan.id}:{asks}"
+
+
+def _asked(decision: GateDecision) -> str:
+    return "asked" if decision.github_asked else "away: neither comments nor permissions were asked for"
