@@ -99,6 +99,7 @@ def assess(run: Run, failed: WorkflowRun) -> Assessment:
         jobs=jobs,
         recent_runs=around.recent_runs,
         classification=reading.classification,
+        findings=reading.findings,
         severity=severity,
         checklist=answer_checklist(
             _checklist_facts(run, failed, around, fingerprint),

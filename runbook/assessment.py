@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from runbook.artifacts.findings import Findings
 from runbook.decisions.checklist import ChecklistAnswer
 from runbook.decisions.severity import SeverityDecision
 from runbook.failed_run import failed_jobs
@@ -17,7 +18,8 @@ class Assessment(Frozen):
         run: The failed attempt (IR-02).
         jobs: Its jobs with their steps.
         recent_runs: Earlier runs of the same workflow, newest first (IR-01).
-        classification: What the failed jobs' logs say.
+        classification: What the failed jobs' logs and the run's reports say.
+        findings: What its reports name: failed tests, vulnerabilities, coverage (IR-03).
         severity: How urgent it is, by which rule (IR-05 to IR-08).
         checklist: The five questions (IR-09 to IR-13).
         rate_limits: What is left of GitHub's budgets (IR-19); empty where it was not asked.
@@ -33,6 +35,7 @@ class Assessment(Frozen):
     classification: Classification
     severity: SeverityDecision
     checklist: tuple[ChecklistAnswer, ...]
+    findings: Findings = Findings()
     rate_limits: tuple[RateLimit, ...] = ()
     registry: RegistryProbe | None = None
     notes: tuple[str, ...] = ()

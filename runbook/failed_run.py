@@ -1,14 +1,17 @@
-"""One failed run: its logs read, its class decided, its urgency's facts; for the triage flow and ``runbook why``."""
+"""One failed run: its logs and reports read, its class decided, its urgency's facts; for triage and ``runbook why``."""
 
 from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
 
+from runbook.artifacts import of_run
+from runbook.artifacts.findings import Findings
+from runbook.artifacts.support import with_findings
 from runbook.clients.github_client import GitHubClient, TooLarge
 from runbook.decisions.severity import AffectedRef, SeverityFacts, affected_ref
-from runbook.errors import Gone, NotFound
+from runbook.errors import Gone, NotFound, UsageError
 from runbook.models import Frozen, Job, WorkflowRun
-from runbook.policy import RepositoryPolicy
+from runbook.policy import Policy, RepositoryPolicy
 from runbook.triage.catalogue import Catalogue
 from runbook.triage.classes import FailureClass
 from runbook.triage.classify import Classification, classify_scans, classify_without_log
@@ -78,15 +81,46 @@ def read_failed_logs(
     return LogReading(scans=tuple(scans), notes=tuple(notes), gone=gone)
 
 
-def classify_run(run: WorkflowRun, failed: tuple[Job, ...], scans: tuple[Scan, ...]) -> Classification:
-    """Say what kind of failure a run is: by its logs, else by how it and its jobs ended.
+def read_reports(
+    github: GitHubClient, run: WorkflowRun, *, policy: Policy | None, report: Callable[[str], None]
+) -> Findings:
+    """Read the test, coverage and scan reports that an attempt left as artifacts (IR-03).
+
+    Args:
+        github: Who reads.
+        run: The attempt.
+        policy: Names the workflow's artifacts; the usual names are looked for where it does not.
+        report: Told each artifact's name before it is read.
+    """
+    try:
+        wanted = policy.repository(run.repository).workflow(run.path).artifacts if policy else ()
+    except UsageError:  # `why` is asked about any repository
+        wanted = ()
+    return of_run.read_artifacts(github, run, wanted=wanted, report=report)
+
+
+def classify_run(
+    run: WorkflowRun,
+    failed: tuple[Job, ...],
+    scans: tuple[Scan, ...],
+    findings: Findings | None = None,
+) -> Classification:
+    """Say what kind of failure a run is: by its logs, else by how it and its jobs ended, else by its reports.
 
     Args:
         run: An attempt that is not green.
         failed: Its failed jobs.
         scans: What their logs hold.
+        findings: What its reports say, where they were read.
     """
     steps = tuple(step.name for job in failed for step in job.steps if step.conclusion == "failure")
+    found = _classify_by_logs(run, failed, scans, steps)
+    return found if findings is None else with_findings(found, findings, failing_steps=steps)
+
+
+def _classify_by_logs(
+    run: WorkflowRun, failed: tuple[Job, ...], scans: tuple[Scan, ...], steps: tuple[str, ...]
+) -> Classification:
     found = classify_scans(scans, failing_steps=steps)
     if found.failure_class not in {FailureClass.PASSING, FailureClass.UNKNOWN}:
         return found

@@ -7,10 +7,18 @@ from collections.abc import Callable
 
 from deployments.cli.why_answer import Answer
 from deployments.cli.why_target import RunTarget
+from runbook.artifacts.findings import Findings
 from runbook.clients.github_client import GitHubClient
 from runbook.decisions.severity import AffectedRef, affected_ref, decide_severity
 from runbook.errors import Conflict, Denied, Gone, NotFound, UsageError
-from runbook.failed_run import GREEN, classify_run, failed_jobs, read_failed_logs, severity_facts
+from runbook.failed_run import (
+    GREEN,
+    classify_run,
+    failed_jobs,
+    read_failed_logs,
+    read_reports,
+    severity_facts,
+)
 from runbook.models import Job, WorkflowRun
 from runbook.policy import Policy, Severity
 from runbook.scrub import shell_quote
@@ -47,7 +55,7 @@ def triage_run(
     jobs = _wanted_jobs(github.list_jobs(run.repository, run.id, attempt=run.run_attempt), target)
     failed = failed_jobs(jobs)
     if failed:
-        answer = _with_failure(github, run, failed, policy=policy, catalogue=catalogue, report=report)
+        answer = _with_failure(github, run, failed, target, policy=policy, catalogue=catalogue, report=report)
     else:
         answer = _without_failure(run, jobs, target)
     if answer.failure_class is FailureClass.PASSING:
@@ -105,6 +113,7 @@ def _with_failure(
     github: GitHubClient,
     run: WorkflowRun,
     failed: tuple[Job, ...],
+    target: RunTarget,
     *,
     policy: Policy | None,
     catalogue: Catalogue,
@@ -118,8 +127,11 @@ def _with_failure(
         largest_bytes=policy.caps.max_log_bytes if policy else MAX_LOG_BYTES,
         report=lambda number, job: report(f"Reading log {number} of {len(failed)}: {job.name}"),
     )
-    notes = list(reading.notes)
-    found = classify_run(run, failed, reading.scans)
+    findings = Findings()
+    if target.job_id is None:  # reports do not say which job wrote them
+        findings = read_reports(github, run, policy=policy, report=lambda name: report(f"Reading {name}"))
+    notes = [*reading.notes, *findings.notes]
+    found = classify_run(run, failed, reading.scans, findings)
     if not reading.scans and found.failure_class is FailureClass.UNKNOWN:
         raise Gone(
             f"Run {run.id} failed, but no log of it can be read: {'; '.join(notes)}.",

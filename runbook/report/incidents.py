@@ -3,6 +3,7 @@
 from runbook.assessment import Assessment
 from runbook.decisions.outage import Together
 from runbook.models import Job, WorkflowRun
+from runbook.report.findings import findings_markdown
 from runbook.report.text import (
     MOST_READ,
     Size,
@@ -61,6 +62,7 @@ def _incident(assessment: Assessment, on_call: str | None, size: Size) -> str:
         if cause
         else "",
         _evidence(assessment, size),
+        findings_markdown(assessment.findings, size),
         _run_facts(assessment.run, assessment.jobs, assessment.failed_jobs, size),
         "**Triage checklist**\n\n" + _checklist(assessment, size),
         _recent(assessment.recent_runs, size),

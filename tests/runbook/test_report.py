@@ -13,6 +13,14 @@ from markdown_it.token import Token
 
 import runbook.effects.catalogue  # noqa: F401 - plans load them
 from runbook import report
+from runbook.artifacts.findings import (
+    CodeFinding,
+    Coverage,
+    FailedTest,
+    FindingLevel,
+    Findings,
+    Vulnerability,
+)
 from runbook.assessment import Assessment
 from runbook.decisions.approval import (
     GateDecision,
@@ -168,10 +176,26 @@ def assessment(text: str, *, many: int = 1) -> Assessment:
         classification=found,
         severity=SeverityDecision(severity=Severity.P0, rule=None, explanation=text),
         checklist=answers,
+        findings=findings(text, many=many),
         rate_limits=(RateLimit(resource=text, limit=1, remaining=1, reset_at=AT),) * many,
         registry=probe,
         notes=(text,) * many,
         assessed_at=AT + timedelta(minutes=2),
+    )
+
+
+def findings(text: str, *, many: int = 1) -> Findings:
+    """Return what reports name, saying one text everywhere."""
+    test = FailedTest(suite=text, name=text, message=text, file=text, line=3, report=text)
+    hole = Vulnerability(id=text, package=text, installed=text, fixed=text, report=text)
+    code = CodeFinding(tool=text, rule=text, level=FindingLevel.ERROR, message=text, file=text, line=3)
+    return Findings(
+        failed_tests=(test,) * many,
+        vulnerabilities=(hole,) * many,
+        code_findings=(code,) * many,
+        coverage=(Coverage(line_percent=50, report=text),) * many,
+        notes=(text,) * many,
+        left_out=many,
     )
 
 
@@ -539,3 +563,11 @@ def test_an_incident_names_the_time_that_the_policy_wants_and_when_a_limit_ends(
     markdown = report.incident_markdown(full.model_copy(update=changes), on_call=None)
     assert "The policy wants it within 5." in markdown
     assert "ends at 2026-03-02 10:00:00" in markdown
+
+
+def test_an_incident_names_what_the_reports_name() -> None:
+    shown = report.incident_markdown(assessment("x"), on_call=None)
+    assert "| x::x | x | x:3 |" in shown
+    assert "| unknown | x | x | x | x |" in shown
+    assert "| error | x: x | x | x:3 |" in shown
+    assert "Coverage: 50.0 % of the lines (x)" in shown

@@ -169,6 +169,20 @@ def test_logs_that_are_gone_are_said(playing: Playing, runbook: Runbook) -> None
     assert "Next: re-run" in ended.err
 
 
+def test_reports_explain_what_the_logs_no_longer_can(playing: Playing, runbook: Runbook) -> None:
+    failed = '<testcase classname="tests.test_call" name="test_ring"><failure message="no ring"/></testcase>'
+    artifact = {"name": "test-results", "files": {"junit.xml": f"<testsuite>{failed}</testsuite>"}}
+    box = playing(
+        {"jobs": [job(conclusion="failure", log="red")], "logs_gone": True, "artifacts": [artifact]}
+    )
+    ended = runbook("why", str(newest_run(box)), "--repo", "acme/voice-agent", "--json")
+    assert ended.status == 0, ended.err
+    assert ended.json["class"] == "test_failure"
+    assert "tests.test_call::test_ring" in ended.json["summary"]
+    assert ended.json["first_cause"]["file"] == "test-results/junit.xml"
+    assert "expired or was deleted" in ended.err
+
+
 def test_job_that_is_not_text_is_noted_and_the_others_decide(playing: Playing, runbook: Runbook) -> None:
     binary = job("binary", conclusion="failure", log={"binary_bytes": 4096})
     box = playing({"jobs": [binary, job(conclusion="failure", log="red")]})

@@ -1,0 +1,114 @@
+"""The artifacts of one failed attempt: which are read, and what they say."""
+
+import re
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from fnmatch import fnmatchcase
+
+from runbook.artifacts.archive import ArchiveLimits, spooled
+from runbook.artifacts.findings import Findings, joined
+from runbook.artifacts.reading import read_archive
+from runbook.clients.github_client import GitHubClient
+from runbook.errors import Denied, Permanent, Transient
+from runbook.models import Artifact, Frozen, WorkflowRun
+
+MOST_ARTIFACTS = 8
+"""Artifacts of one run that are downloaded."""
+
+USUAL_NAMES = re.compile(
+    r"(?i)junit|(?:test|pytest|jest|surefire|xunit|vitest|unit|e2e)[\w. -]*(?:results?|reports?)"
+    r"|(?:results?|reports?)[\w. -]*test|coverage|lcov|sarif|trivy|(?:pip|npm)[-_. ]?audit|\baudit|vulnerabilit"
+    r"|(?:security|scan)[\w. -]*(?:results?|reports?)"
+)
+"""What workflows call the artifacts that hold reports, where the policy names none."""
+
+_CLOCKS_DIFFER = timedelta(minutes=1)
+
+
+class Choice(Frozen):
+    """The artifacts to read, and why others that look like reports are not."""
+
+    chosen: tuple[Artifact, ...]
+    notes: tuple[str, ...]
+
+
+def choose_artifacts(
+    artifacts: Sequence[Artifact], run: WorkflowRun, *, wanted: tuple[str, ...], limits: ArchiveLimits
+) -> Choice:
+    """Choose what is read of a run's artifacts.
+
+    Args:
+        artifacts: Those of all its attempts.
+        run: The attempt that failed.
+        wanted: Names or globs from the policy; the usual names where it has none.
+        limits: A larger one is not read.
+    """
+    named = [one for one in artifacts if _wanted(one.name, wanted) and _made_by(one, run)]
+    newest = list({one.name: one for one in sorted(named, key=lambda one: one.id)}.values())
+    notes: list[str] = []
+    chosen: list[Artifact] = []
+    for one in newest:
+        if one.expired:
+            notes.append(f"artifact {one.name} has expired")
+        elif one.size_in_bytes > limits.bytes:
+            notes.append(f"artifact {one.name} was not read: it is larger than {limits.bytes // 1024**2} MiB")
+        else:
+            chosen.append(one)
+    if len(chosen) > MOST_ARTIFACTS:
+        notes.append(f"{len(chosen) - MOST_ARTIFACTS} more artifacts were not read")
+    return Choice(chosen=tuple(chosen[:MOST_ARTIFACTS]), notes=tuple(notes))
+
+
+def read_artifacts(
+    github: GitHubClient,
+    run: WorkflowRun,
+    *,
+    wanted: tuple[str, ...],
+    report: Callable[[str], None],
+    limits: ArchiveLimits | None = None,
+) -> Findings:
+    """Read the reports that an attempt left (IR-03); what cannot be read is noted, never fatal.
+
+    Args:
+        github: Who reads.
+        run: The attempt that failed.
+        wanted: Names or globs of its artifacts; the usual names where empty.
+        report: Told each artifact's name before it is downloaded.
+        limits: How much of each is read.
+    """
+    limits = limits or ArchiveLimits()
+    try:
+        listed = github.list_artifacts(run.repository, run.id)
+    except (Denied, Permanent, Transient) as error:
+        return Findings(notes=(f"the run's artifacts could not be listed: {error.message}",))
+    choice = choose_artifacts(listed, run, wanted=wanted, limits=limits)
+    parts = [Findings(notes=choice.notes)]
+    for one in choice.chosen:
+        report(one.name)
+        parts.append(_read(github, run, one, limits))
+    return joined(parts)
+
+
+def _read(github: GitHubClient, run: WorkflowRun, one: Artifact, limits: ArchiveLimits) -> Findings:
+    try:
+        with spooled(github.stream_artifact(run.repository, one.id, largest_bytes=limits.bytes)) as file:
+            return read_archive(file, one.name, limits=limits)
+    except (Denied, Permanent, Transient) as error:
+        # The logs were read already: what the reports would add is not worth a failed triage.
+        return Findings(notes=(f"artifact {one.name} was not read: {error.message}",))
+
+
+def _wanted(name: str, wanted: tuple[str, ...]) -> bool:
+    if wanted:
+        return any(fnmatchcase(name, pattern) for pattern in wanted)
+    return USUAL_NAMES.search(name) is not None
+
+
+def _made_by(one: Artifact, run: WorkflowRun) -> bool:
+    """Whether this attempt made it: GitHub lists those of all attempts, and an earlier one's tests are old news."""
+    if one.created_at is None:
+        return True
+    ended = run.updated_at + _CLOCKS_DIFFER if run.status == "completed" else None
+    return run.run_started_at - _CLOCKS_DIFFER <= one.created_at and (
+        ended is None or one.created_at <= ended
+    )
