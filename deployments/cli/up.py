@@ -13,12 +13,15 @@ from deployments.cli.options import JsonOption, PolicyOption
 if TYPE_CHECKING:
     from pydantic import SecretStr
 
+    from deployments.supervisor import Supervisor
     from runbook.installation import Installation
 
 app = typer.Typer()
 
 DEFAULT_PORT = 4200
 """Prefect's own: where its command line looks when nobody says otherwise."""
+
+DEFAULT_GATEWAY_PORT = 8080
 
 _FILES = ("GITHUB_TOKEN_FILE", "GITHUB_APP_PRIVATE_KEY_FILE", "KUBECONFIG")
 
@@ -31,6 +34,13 @@ def up(
     host: Annotated[
         str, typer.Option("--host", help="Where it listens; off loopback it needs a password (see the docs).")
     ] = "127.0.0.1",
+    gateway_port: Annotated[
+        int, typer.Option("--gateway-port", min=1, max=65535, help="Of the gateway: webhooks, approval page.")
+    ] = DEFAULT_GATEWAY_PORT,
+    gateway_host: Annotated[
+        str,
+        typer.Option("--gateway-host", help="Where it listens, in plain HTTP: a proxy before it ends TLS."),
+    ] = "127.0.0.1",
     state: Annotated[
         Path | None,
         typer.Option(
@@ -42,6 +52,7 @@ def up(
 ) -> None:
     """Run the installation in the foreground; with PREFECT_API_URL set, on that server instead of an own one."""
     from deployments.cli.opening import opened_installation
+    from deployments.processes import start_dispatchers
     from deployments.supervisor import Supervisor
     from runbook.errors import UsageError
 
@@ -67,16 +78,11 @@ def up(
             else:
                 supervisor.start_prefect_server(host=host, port=port)
             supervisor.start_worker(settings=settings)
-            supervisor.start(
-                "dispatcher",
-                (sys.executable, "-m", "deployments.dispatcher"),
-                settings=settings,
-                reaches_prefect=True,
-                reaches_network=True,
-            )
+            start_dispatchers(supervisor, settings)
+            gateway = _gateway(supervisor, settings, host=gateway_host, port=gateway_port)
             supervisor.deploy_all()
             supervisor.await_worker()
-            _say_ready(supervisor.ui_url, supervisor.api_url, directory, as_json=as_json)
+            _say_ready(supervisor, directory, gateway, as_json=as_json)
             supervisor.wait()
 
 
@@ -101,16 +107,39 @@ def _say_account(here: "Installation") -> None:
     terminal.note(f"The product acts as {login}.")
 
 
-def _say_ready(ui_url: str, api_url: str, directory: Path, *, as_json: bool) -> None:
+def _gateway(up: "Supervisor", settings: dict[str, str], *, host: str, port: int) -> str | None:
+    """Start the gateway where there is a webhook secret; return its URL."""
+    from deployments.processes import PAGE_SETTINGS, WEBHOOK_SETTINGS, start_gateway
+    from runbook.scrub import register_secret
+
+    secrets = {name: os.environ[name] for name in (*WEBHOOK_SETTINGS, *PAGE_SETTINGS) if os.environ.get(name)}
+    if not any(name in secrets for name in WEBHOOK_SETTINGS):
+        terminal.note(
+            "No RUNBOOK_WEBHOOK_SECRET is set, so no gateway takes webhooks: reconcile-failed-runs looks for failed "
+            "runs every few minutes instead."
+        )
+        return None
+    for name, value in secrets.items():
+        if name.endswith("_FILE"):
+            secrets[name] = str(Path(value).absolute())
+        else:
+            for secret in value.splitlines():
+                register_secret(secret)
+    return start_gateway(up, settings, secrets=secrets, host=host, port=port)
+
+
+def _say_ready(up: "Supervisor", directory: Path, gateway: str | None, *, as_json: bool) -> None:
     from runbook.settings import travels_readable
 
     if as_json:
-        terminal.print_json({"ui": ui_url, "api": api_url, "logs": str(directory)})
+        terminal.print_json({"ui": up.ui_url, "api": up.api_url, "gateway": gateway, "logs": str(directory)})
         sys.stdout.flush()
         return
-    terminal.say(f"Up: {ui_url}", style="bold")
-    allowed = " RUNBOOK_ALLOW_PLAIN_HTTP=1" if travels_readable(api_url) else ""
-    terminal.say(f"In other terminals: export PREFECT_API_URL={api_url}{allowed}")
+    terminal.say(f"Up: {up.ui_url}", style="bold")
+    allowed = " RUNBOOK_ALLOW_PLAIN_HTTP=1" if travels_readable(up.api_url) else ""
+    terminal.say(f"In other terminals: export PREFECT_API_URL={up.api_url}{allowed}")
+    if gateway is not None:
+        terminal.say(f"Webhooks are taken at {gateway}/webhooks/github")
     terminal.say(f"Logs are in {directory}. Ctrl-C stops everything.")
     sys.stdout.flush()
 

@@ -10,9 +10,6 @@ from runbook.engine.incidents import Incident
 from runbook.engine.plans import StoredPlan
 from runbook.engine.states import ExecutionState
 from runbook.errors import RunbookError
-from runbook.requests import Mode, TriageRequest
-
-FLOW = "triage-failed-run"
 
 
 class StoryBroken(RunbookError):
@@ -39,13 +36,19 @@ def tell(stage: Stage, teller: Teller) -> Told:
     repository = f"{stage.github['owner']}/{stage.github['repo']}"
     with teller.stage("failure", f"A run of ci-test.yml on main of {repository} is red"):
         failed = _failed_run(stage, repository)
-        teller.say(
-            f"Run {failed['id']}, attempt {failed['run_attempt']}: {failed['conclusion']} ({failed['html_url']})"
+        teller.say(f"{_attempt(failed)}: {failed['conclusion']} ({failed['html_url']})")
+        _tell_gateway(stage, repository)
+        teller.say("alice runs its failed jobs again, as one does")
+        again = {"run_id": failed["id"], "attempt": failed["run_attempt"] + 1}
+        stage.as_person("alice", "POST", f"/repos/{repository}/actions/runs/{failed['id']}/rerun-failed-jobs")
+        failed = stage.await_("the second attempt", lambda: _failed_again(stage, repository, **again))
+        teller.say(f"{_attempt(failed)}: {failed['conclusion']} again")
+    with teller.stage("triage", "GitHub tells the gateway by a signed webhook, which starts the triage"):
+        execution = stage.await_(
+            "the webhook to start a triage", lambda: _triage_of(stage, repository, failed)
         )
-    with teller.stage("triage", f"A bot starts {FLOW} in apply mode over Prefect's REST API"):
-        request = TriageRequest(repository=repository, run_id=failed["id"], mode=Mode.APPLY)
-        run = stage.prefect.create(FLOW, request)
-        teller.say(f"POST {stage.prefect.url}/deployments/…/create_flow_run → run {run.id}")
+        run = stage.prefect.read(execution)
+        teller.say(f"POST {stage.gateway}/webhooks/github → run {run.id}")
         teller.say(f"Watch it: {stage.up.ui_url}/v2/runs/flow-run/{run.id}")
         plan = stage.await_("a plan that waits for approval", lambda: _suspended(stage, run.id, asks=1))
         # Prefect gives a random name at first; the flow names its run after its target when it starts.
@@ -106,6 +109,33 @@ def tell(stage: Stage, teller: Teller) -> Told:
 def _failed_run(stage: Stage, repository: str) -> dict[str, Any]:
     path = f"/repos/{repository}/actions/workflows/ci-test.yml/runs?branch=main&status=failure&per_page=1"
     return dict(stage.as_person("alice", "GET", path)["workflow_runs"][0])
+
+
+def _attempt(run: dict[str, Any]) -> str:
+    return f"Run {run['id']}, attempt {run['run_attempt']}"
+
+
+def _tell_gateway(stage: Stage, repository: str) -> None:
+    """Have the repository's webhook tell the gateway, as its owner sets it up on GitHub."""
+    config = {
+        "url": f"{stage.gateway}/webhooks/github",
+        "content_type": "json",
+        "secret": stage.github["webhook_secret"],
+    }
+    events = ["workflow_run", "issue_comment"]
+    stage.as_person("alice", "POST", f"/repos/{repository}/hooks", name="web", config=config, events=events)
+
+
+def _failed_again(stage: Stage, repository: str, *, run_id: int, attempt: int) -> dict[str, Any] | None:
+    run = dict(stage.as_person("alice", "GET", f"/repos/{repository}/actions/runs/{run_id}"))
+    return run if run["run_attempt"] == attempt and run["status"] == "completed" else None
+
+
+def _triage_of(stage: Stage, repository: str, failed: dict[str, Any]) -> str | None:
+    """Return the execution that claimed a failed attempt."""
+    return stage.here.engine.executions.of_attempt(
+        repository=repository, run_id=failed["id"], run_attempt=failed["run_attempt"]
+    )
 
 
 def _suspended(stage: Stage, run_id: str, *, asks: int) -> StoredPlan | None:

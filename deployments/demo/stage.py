@@ -11,8 +11,10 @@ from typing import Any, TypeVar
 
 import requests
 
+from deployments.ports import free_port
 from deployments.prefect_database import default_cache_directory
 from deployments.prefect_runs import PrefectRuns
+from deployments.processes import start_dispatchers, start_gateway
 from deployments.supervisor import Supervisor
 from runbook.errors import Transient
 from runbook.installation import Installation
@@ -36,12 +38,14 @@ class Stage:
     Args:
         up: The processes.
         github: The sandbox's GitHub, as ``runbook sandbox --json`` describes it.
+        gateway: The gateway's URL.
         here: The installation that the flows use, seen from this process.
         prefect: The Prefect server.
     """
 
     up: Supervisor
     github: dict[str, Any]
+    gateway: str
     here: Installation
     prefect: PrefectRuns
 
@@ -111,15 +115,12 @@ def stage(report: Callable[[str], None]) -> Iterator[Stage]:
         here = Installation.open(Settings.from_environment({**flows, "HOME": str(folder)}))
         try:
             _ = here.ledger  # made here, before the others look for it
-            up.start(
-                "dispatcher",
-                (sys.executable, "-m", "deployments.dispatcher"),
-                settings=flows,
-                reaches_prefect=True,
-            )
+            start_dispatchers(up, flows)
+            secrets = {"RUNBOOK_WEBHOOK_SECRET": github["webhook_secret"]}
+            gateway = start_gateway(up, flows, secrets=secrets, port=free_port())
             up.deploy_all()
             up.await_worker()
             with PrefectRuns(up.api_url) as prefect:
-                yield Stage(up=up, github=github, here=here, prefect=prefect)
+                yield Stage(up=up, github=github, gateway=gateway, here=here, prefect=prefect)
         finally:
             here.ledger.close()
