@@ -221,6 +221,12 @@ class Executions:
         with self._ledger.read() as session:
             return frozenset((row.run_id, row.run_attempt) for row in session.execute(query))
 
+    def of_attempt(self, *, repository: str, run_id: int, run_attempt: int) -> str | None:
+        """Return the execution that claimed a failed attempt, if one did."""
+        with self._ledger.read() as session:
+            row = session.get(AttemptRow, (repository, run_id, run_attempt))
+            return None if row is None else row.execution_id
+
     def beat(self, execution_id: str) -> None:
         """Note that the execution is alive."""
         with self._ledger.write() as session:
