@@ -211,16 +211,13 @@ def _show(answer: "BacktestReport") -> None:
     if answer.remedies:
         terminal.print_table(
             ("Remedy", "Proposed", "Automatic", "Helped", "Not", "Unproven"),
-            [
-                (row.name.replace("_", " "), row.tally.said, row.automatic, *_judged(row))
-                for row in answer.remedies
-            ],
+            [(_words(row.name), row.tally.said, row.automatic, *_judged(row)) for row in answer.remedies],
         )
     if answer.mistakes:
         terminal.print_table(
             ("Attempt", "Said", "Contradicted"),
             [
-                (f"{one.html_url} ({one.run_attempt})", one.said.replace("_", " "), one.reason)
+                (f"{one.html_url} ({one.run_attempt})", _words(one.said), one.reason)
                 for one in answer.mistakes[-_SHOWN_MISTAKES:]
             ],
             title=f"What would have been wrong{_newest(len(answer.mistakes))}",
@@ -256,6 +253,10 @@ def _class_cells(row: "ClassRow") -> tuple[object, ...]:
 
 def _judged(row: "RemedyRow") -> tuple[int, int, int]:
     return row.tally.right, row.tally.wrong, row.tally.unproven
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ").replace("+", " + ")
 
 
 def _newest(number: int) -> str:

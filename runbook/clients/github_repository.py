@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from itertools import islice, takewhile
+from typing import Literal
 from urllib.parse import quote
 
 from runbook.clients.github_calls import Calls, quoted, repository_path
@@ -135,6 +136,23 @@ class RepositoryCalls(Calls):
         )
         commits = (parse("commit", commit, entry) for entry in entries)
         return tuple(islice(takewhile(lambda found: found.sha != since_sha, commits), limit))
+
+    def list_ref_names(
+        self, repository: str, kind: Literal["branches", "tags"], *, limit: int
+    ) -> tuple[str, ...]:
+        """Return the names of branches or tags, as GitHub orders them.
+
+        Args:
+            repository: ``owner/name``.
+            kind: Which of both.
+            limit: The most to return.
+        """
+        entries = self._pages(
+            f"{repository_path(repository)}/{kind}", purpose=f"list the {kind} of {repository}", field=None
+        )
+        return tuple(
+            parse("ref", lambda found: str(found["name"]), entry) for entry in islice(entries, limit)
+        )
 
     def get_file(self, repository: str, path: str, *, ref: str | None = None) -> bytes:
         """Return a file's content.
