@@ -227,6 +227,8 @@ def _show(run: Run, plan: StoredPlan) -> StoredPlan:
         approvers=context.rule.approvers,
         resume_counts=context.rule.prefect_resume_counts,
     )
+    if context.automatic.reason:
+        ask = report.why_automatic(context.automatic) + "\n\n" + ask
     place = place_of(plan)
     # What approvers read stands before the plan's own comment: a decision must come after that.
     rest = report.plan_rest_markdown(plan.plan, plan.view)

@@ -1,6 +1,6 @@
 """Runbook section "Workflow Failure Response" (IR-01 to IR-22): what broke, how urgent, what may be done."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from prefect import State, flow
 from prefect.artifacts import create_markdown_artifact
@@ -236,6 +236,7 @@ def _remedy_facts(run: Run, assessment: Assessment) -> RemedyFacts:
         )
         caches = select_implicated(list_caches(run.repository.name), keys=keys, refs=refs)
     return RemedyFacts(
+        limit_ends_at=_limit_ends_at(assessment),
         run=failed,
         failure_class=assessment.classification.failure_class,
         cache_keys=assessment.classification.cache_keys,
@@ -249,6 +250,15 @@ def _remedy_facts(run: Run, assessment: Assessment) -> RemedyFacts:
     )
 
 
+def _limit_ends_at(assessment: Assessment) -> datetime | None:
+    """Return when the rate limit ends that a run ran into: as its log says, else as GitHub says of ours."""
+    found = assessment.classification
+    if found.failure_class is not FailureClass.RATE_LIMIT:
+        return None
+    spent = [limit.reset_at for limit in assessment.rate_limits if limit.remaining == 0]
+    return found.rate_limit_reset_at or max(spent, default=None)
+
+
 def _view(run: Run, assessment: Assessment, caches: CacheSelection, decision: RemedyDecision) -> PlanView:
     failure_class = assessment.classification.failure_class
     failed = assessment.run
@@ -256,8 +266,11 @@ def _view(run: Run, assessment: Assessment, caches: CacheSelection, decision: Re
     clears = f"delete {counted(len(caches.chosen), 'implicated cache')}, then " if caches.chosen else ""
     cold = "Builds that would have restored these caches start cold once. " if caches.chosen else ""
     jobs = ", ".join(job.name for job in assessment.failed_jobs)
+    not_before = _limit_ends_at(assessment) if decision.waits else None
+    waits = f"wait until {not_before:%Y-%m-%d %H:%M:%S} (UTC), then " if not_before else ""
     return PlanView(
-        title=f"{clears}re-run the failed jobs of {failed.workflow_file}",
+        not_before=not_before,
+        title=f"{waits}{clears}re-run the failed jobs of {failed.workflow_file}",
         why=report.sentences(assessment.classification.summary, assessment.classification.proposal),
         remedy=decision.name,
         failure_class=failure_class,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 import runbook.effects.catalogue  # noqa: F401 - enrols every effect that the journal may name
+from runbook.automatic_remedies import automatic_remedy
 from runbook.clients.github_client import GitHubClient
 from runbook.clock import Clock, SystemClock
 from runbook.engine.engine import Engine
@@ -105,9 +106,6 @@ class Installation:
             plan: The plan.
             resumed: The run was resumed in Prefect since the plan was last asked about.
         """
-        frozen = self.policy.freeze(
-            self.clock.now(), procedure=plan.plan.procedure, repository=plan.plan.repository
-        )
         away: Transient | None = None
         try:
             product_logins = frozenset({self.product_login.casefold(), self._token_login.casefold()})
@@ -116,14 +114,34 @@ class Installation:
                 raise  # somebody whom nobody can name must not approve, not even on the approval page
             away = error
             product_logins = self.known_product_logins
+        automatic = automatic_remedy(
+            plan,
+            policy=self.policy,
+            ledger=self.ledger,
+            github=self.github,
+            product_logins=product_logins,
+            now=self.clock.now(),
+        )
+        rule = self.approval_rule(plan)
         return GateContext(
-            rule=self.approval_rule(plan),
+            rule=rule.model_copy(update={"quorum": 0}) if automatic.automatic else rule,
             policy_digest=self.policy.digest,
             product_logins=product_logins,
-            frozen=f"frozen until {frozen.end.isoformat()}: {frozen.name}" if frozen else "",
+            frozen=self._held_back(plan),
             resumed=resumed,
+            automatic=automatic,
             away=away,
         )
+
+    def _held_back(self, plan: StoredPlan) -> str:
+        """Say why a plan may not be applied now, whoever approved it: a freeze, or a limit that has yet to end."""
+        now = self.clock.now()
+        frozen = self.policy.freeze(now, procedure=plan.plan.procedure, repository=plan.plan.repository)
+        if frozen:
+            return f"frozen until {frozen.end.isoformat()}: {frozen.name}"
+        if plan.view.not_before is not None and now < plan.view.not_before:
+            return f"the rate limit ends at {plan.view.not_before.isoformat(timespec='seconds')}"
+        return ""
 
     @property
     def known_product_logins(self) -> frozenset[str]:

@@ -1,5 +1,6 @@
 """Which remedy to propose for a triaged failure: a pure function of class, policy and what exists."""
 
+from datetime import datetime
 from enum import StrEnum
 
 from runbook.decisions.cache_selection import CacheSelection, plan_deletions
@@ -32,6 +33,7 @@ class RemedyFacts(Frozen):
         caches: The implicated caches that exist, and those that would stay.
         reruns_of_run: Re-runs of this run so far, the product's and other people's.
         reruns_today: The product's re-runs of this workflow in the last 24 hours.
+        limit_ends_at: When the rate limit that it ran into ends; None where nobody knows, or there is none.
     """
 
     run: WorkflowRun
@@ -40,6 +42,7 @@ class RemedyFacts(Frozen):
     caches: CacheSelection
     reruns_of_run: int
     reruns_today: int
+    limit_ends_at: datetime | None = None
 
 
 class RemedyDecision(Frozen):
@@ -53,13 +56,19 @@ class RemedyDecision(Frozen):
         """How the scorecard names the combination."""
         return "+".join(self.remedies)
 
+    @property
+    def waits(self) -> bool:
+        """Whether a rate limit's end is waited for first."""
+        return Remedy.WAIT_FOR_RATE_LIMIT_RESET in self.remedies
+
 
 def decide_remedy(facts: RemedyFacts, *, proposed: tuple[Remedy, ...], caps: Caps) -> RemedyDecision:
     """Choose among the remedies that the policy lets triage propose.
 
     A re-run without the clean-up that the policy puts before it would fail again, so nothing is proposed where
     the corrupt cache is not known. Where it is known and already gone, the re-run alone is the cure.
-    Waiting for a rate limit's reset is no effect: the incident shows the reset, and whoever approves waits.
+    Waiting for a rate limit's reset is no effect: the plan is held back until then, whoever approved it. Where
+    nobody knows when the limit ends, whoever approves has to judge that.
 
     Args:
         facts: What is known.
@@ -78,13 +87,13 @@ def decide_remedy(facts: RemedyFacts, *, proposed: tuple[Remedy, ...], caps: Cap
             return _none(NoRemedy.TOO_MANY_RERUNS)
         if facts.reruns_today >= caps.reruns_per_target_per_day:
             return _none(NoRemedy.TOO_MANY_RERUNS_TODAY)
-    remedies = tuple(
-        remedy
-        for remedy in proposed
-        if remedy is Remedy.RERUN_FAILED_JOBS
-        or (remedy is Remedy.CLEAR_IMPLICATED_CACHES and facts.caches.chosen)
-    )
-    if not remedies:
+    there_is = {
+        Remedy.RERUN_FAILED_JOBS: True,
+        Remedy.CLEAR_IMPLICATED_CACHES: bool(facts.caches.chosen),
+        Remedy.WAIT_FOR_RATE_LIMIT_RESET: facts.limit_ends_at is not None,
+    }
+    remedies = tuple(remedy for remedy in proposed if there_is[remedy])
+    if not set(remedies) - {Remedy.WAIT_FOR_RATE_LIMIT_RESET}:
         return _none(NoRemedy.NO_CACHE_FOUND if clears else NoRemedy.ONLY_WAITING)
     return RemedyDecision(remedies=remedies, reason=f"the policy proposes it for {facts.failure_class}")
 
@@ -110,6 +119,8 @@ def remedy_effects(facts: RemedyFacts, decision: RemedyDecision) -> list[Effect]
                         workflow_file=facts.run.workflow_file,
                     )
                 )
+            case Remedy.WAIT_FOR_RATE_LIMIT_RESET:
+                continue  # the gate holds the plan back
     return effects
 
 

@@ -15,8 +15,10 @@ from runbook.decisions.approval import (
     decide_without_github,
     parse_command,
 )
+from runbook.decisions.automatic import MANUAL, AutomaticDecision
 from runbook.engine import audit
 from runbook.engine.audit import PRODUCT
+from runbook.engine.automatic import note_without_person
 from runbook.engine.entries import JournalEntry
 from runbook.engine.ledger import Ledger
 from runbook.engine.page_decisions import page_decisions
@@ -40,6 +42,7 @@ class GateContext:
         product_logins: The accounts the product acts as, lower case.
         frozen: Why nothing may be changed now; empty outside every freeze window.
         resumed: The run was resumed in Prefect since the plan was last asked about.
+        automatic: Whether the plan needs no person (R11), and why (not).
         away: Why GitHub could not say whose token the product has; no comment counts then, for it may be the
             product's own.
     """
@@ -49,6 +52,7 @@ class GateContext:
     product_logins: frozenset[str]
     frozen: str = ""
     resumed: bool = False
+    automatic: AutomaticDecision = MANUAL
     away: Transient | None = None
 
 
@@ -223,6 +227,10 @@ class Gate:
                             recorded_at=now,
                         )
                     )
+            automatic = context.automatic.automatic and not decision.counted
+            if automatic:
+                reason, policy = context.automatic.reason, context.policy_digest
+                note_without_person(session, plan.id, reason=reason, policy_digest=policy, now=now)
             audit.append(
                 session,
                 now=now,
@@ -234,6 +242,7 @@ class Gate:
                     "needed": decision.needed,
                     "policy": context.policy_digest,
                     "by": [counted.model_dump(mode="json") for counted in decision.counted],
+                    "automatic": context.automatic.reason if automatic else "",
                     "github": _asked(decision),
                 },
             )

@@ -1,5 +1,6 @@
 """Plans: the frozen, ordered list of effects a procedure intends, and its digest."""
 
+from datetime import datetime
 from typing import Any
 
 from pydantic import field_validator
@@ -81,7 +82,8 @@ class Table(Frozen):
 class PlanView(Frozen):
     """What a plan shows beside its effects; prose and counts, outside the digest.
 
-    ``remedy`` names the kind of remedy for the scorecard (``clear_implicated_caches+rerun_failed_jobs``).
+    ``remedy`` names the kind of remedy for the scorecard (``clear_implicated_caches+rerun_failed_jobs``), and
+    ``not_before`` is when the rate limit ends that it waits for, approved or not; None where it waits for none.
     """
 
     title: str
@@ -91,4 +93,5 @@ class PlanView(Frozen):
     blast_radius: str
     if_nobody_acts: str
     history: str = ""
+    not_before: datetime | None = None
     tables: tuple[Table, ...] = ()

@@ -177,9 +177,16 @@ def _check_remedies(policy: Policy) -> Iterator[Problem]:
         if waits and failure_class is not FailureClass.RATE_LIMIT:
             yield Problem(f"{key}.propose", "wait_for_rate_limit_reset is for rate_limit only")
         if remedy.automatic:
-            # Refused rather than ignored: who writes it would count on something that does not happen.
-            reason = "remedies without a person are not built yet: every plan waits for its approvers"
-            yield Problem(f"{key}.automatic", reason)
+            yield from _check_automatic(policy, failure_class, f"{key}.automatic")
+
+
+def _check_automatic(policy: Policy, failure_class: FailureClass, key: str) -> Iterator[Problem]:
+    if failure_class is FailureClass.UNKNOWN:
+        yield Problem(key, "nobody knows what would help: an unknown failure needs a person")
+    if Remedy.RERUN_FAILED_JOBS not in policy.remedies[failure_class].propose:
+        yield Problem(key, "without rerun_failed_jobs nothing would show whether the remedy helped")
+    if policy.kill_switch is None:
+        yield Problem(key, "needs [kill_switch]: somebody must be able to stop what acts without a person")
 
 
 def _check_kill_switch(policy: Policy) -> Iterator[Problem]:

@@ -21,7 +21,7 @@ class RemedyPolicy(Section):
     propose: tuple[Remedy, ...] = Field(default=(), description="Remedies a plan may contain, in this order.")
     automatic: bool = Field(
         default=False,
-        description="Whether they may be applied without a person. Not built yet: true is refused.",
+        description="Whether they are applied without a person, within caps and while the kill switch is off.",
     )
 
 

@@ -6,7 +6,7 @@ would be too long for a comment is rendered again with fewer rows and shorter wo
 
 from runbook.report.incidents import incident_markdown, incident_title, outage_markdown
 from runbook.report.outcomes import closing_markdown, decision_markdown, outcome_markdown
-from runbook.report.plans import how_to_decide, plan_markdown, plan_rest_markdown
+from runbook.report.plans import how_to_decide, plan_markdown, plan_rest_markdown, why_automatic
 from runbook.report.text import MAX_ROWS, MOST_CHARACTERS, markdown_table, sentences, words
 
 __all__ = [
@@ -23,5 +23,6 @@ __all__ = [
     "plan_markdown",
     "plan_rest_markdown",
     "sentences",
+    "why_automatic",
     "words",
 ]

@@ -6,6 +6,7 @@ GitHub can read all of it there.
 
 from collections.abc import Iterable, Sequence
 
+from runbook.decisions.automatic import AutomaticDecision
 from runbook.engine.effects import Effect
 from runbook.engine.plan import Plan, PlanView, Table
 from runbook.engine.plans import StoredPlan
@@ -81,6 +82,17 @@ def plan_rest_markdown(plan: Plan, view: PlanView) -> tuple[str, ...]:
         )
         first = last + 1
     return tuple(comments)
+
+
+def why_automatic(decision: AutomaticDecision) -> str:
+    """Say that a plan is applied without a person, or why it waits for one although its class need not.
+
+    Args:
+        decision: What was decided; its reason is not empty.
+    """
+    if decision.automatic:
+        return f"**Applied without a person:** {words(decision.reason)}. Who wants to stop it, rejects it."
+    return f"**It waits for a person:** {words(decision.reason)}."
 
 
 def how_to_decide(

@@ -110,6 +110,8 @@ def facts(**changes: Any) -> RemedyFacts:
             NoRemedy.NO_CACHE_FOUND,
         ),
         ({"failure_class": FailureClass.RATE_LIMIT}, (WAIT, RERUN), (RERUN,), None),
+        ({"failure_class": FailureClass.RATE_LIMIT, "limit_ends_at": AT}, (WAIT, RERUN), (WAIT, RERUN), None),
+        ({"failure_class": FailureClass.RATE_LIMIT, "limit_ends_at": AT}, (WAIT,), (), NoRemedy.ONLY_WAITING),
         ({"failure_class": FailureClass.RATE_LIMIT}, (WAIT,), (), NoRemedy.ONLY_WAITING),
     ],
 )

@@ -209,12 +209,25 @@ _SECRET = {"name": "KEY", "repository": "acme/app", "every_months": 3}
             "for rate_limit only",
         ),
         (
+            lambda d: d.update(remedies={"timeout": {"propose": ["rerun_failed_jobs"], "automatic": True}}),
+            "remedies.timeout.automatic",
+            "needs [kill_switch]",
+        ),
+        (
             lambda d: d.update(
-                remedies={"timeout": {"propose": ["rerun_failed_jobs"], "automatic": True}},
+                remedies={"cache_corruption": {"propose": ["clear_implicated_caches"], "automatic": True}},
                 kill_switch={"repository": "acme/app", "issue": 1},
             ),
-            "remedies.timeout.automatic",
-            "not built yet",
+            "remedies.cache_corruption.automatic",
+            "without rerun_failed_jobs",
+        ),
+        (
+            lambda d: d.update(
+                remedies={"unknown": {"propose": ["rerun_failed_jobs"], "automatic": True}},
+                kill_switch={"repository": "acme/app", "issue": 1},
+            ),
+            "remedies.unknown.automatic",
+            "an unknown failure needs a person",
         ),
         # numbers that fight each other
         (

@@ -1,0 +1,98 @@
+"""Reads what an automatic remedy rests on: the ledger's count, and the kill switch on GitHub (R11)."""
+
+from collections import Counter
+from datetime import datetime, timedelta
+
+from runbook.clients.github_client import GitHubClient
+from runbook.decisions.automatic import (
+    MANUAL,
+    AutomaticDecision,
+    AutomaticFacts,
+    SwitchDecision,
+    decide_automatic,
+    decide_switch,
+    remedied_targets,
+)
+from runbook.engine.automatic import plans_without_person
+from runbook.engine.ledger import Ledger
+from runbook.engine.plans import StoredPlan
+from runbook.engine.states import RequesterKind
+from runbook.errors import RunbookError
+from runbook.models import LabelEvent
+from runbook.policy import Policy
+from runbook.triage.classes import FailureClass
+
+TRIAGE = "triage-failed-run"
+_DAY = timedelta(days=1)
+
+
+def automatic_remedy(
+    plan: StoredPlan,
+    *,
+    policy: Policy,
+    ledger: Ledger,
+    github: GitHubClient,
+    product_logins: frozenset[str],
+    now: datetime,
+) -> AutomaticDecision:
+    """Decide whether a plan may be applied without a person, by the policy, the ledger and the kill switch.
+
+    Args:
+        plan: The plan.
+        policy: The policy in force.
+        ledger: Where the day's remedies without a person are counted.
+        github: Where the kill switch is.
+        product_logins: The accounts the product acts as, lower case; they release no switch.
+        now: The time.
+    """
+    if plan.plan.procedure != TRIAGE or plan.view.failure_class not in set(FailureClass):
+        return MANUAL
+    remedy = policy.remedy(FailureClass(plan.view.failure_class))
+    if not remedy.automatic:
+        return MANUAL
+    effects = [planned.load() for planned in plan.plan.effects]
+    used = Counter[str]()
+    for other in plans_without_person(ledger, since=now - _DAY, other_than=plan.id):
+        used.update(remedied_targets(planned.load() for planned in other.effects))
+    return decide_automatic(
+        AutomaticFacts(
+            by_triage=plan.requester_kind is RequesterKind.PRODUCT,
+            reset_known=plan.view.not_before is not None,
+            used_today={target: used[target] for target in sorted(remedied_targets(effects))},
+        ),
+        effects,
+        remedy=remedy,
+        caps=policy.caps,
+        read_switch=lambda: read_switch(github, policy, product_logins=product_logins),
+    )
+
+
+def read_switch(github: GitHubClient, policy: Policy, *, product_logins: frozenset[str]) -> SwitchDecision:
+    """Read the kill switch; whatever keeps it from being read means stop.
+
+    Args:
+        github: Where it is.
+        policy: Names its issue and label, and who may release it: the approvers, with the permission that
+            approving takes.
+        product_logins: The accounts the product acts as, lower case.
+    """
+    switch = policy.kill_switch
+    if switch is None:
+        return SwitchDecision(stopped=True, reason="the policy names no kill switch")
+    approvers = {login.casefold() for login in policy.approvals.approvers} - product_logins
+
+    def may_release(event: LabelEvent) -> bool:
+        if event.via_app or event.login.casefold() not in approvers:
+            return False
+        held = github.permission_of(switch.repository, event.login)
+        return held.rank >= policy.approvals.minimum_permission.rank
+
+    try:
+        return decide_switch(
+            github.list_label_events(switch.repository, switch.issue),
+            label=switch.label,
+            labels=github.get_issue(switch.repository, switch.issue).labels,
+            may_release=may_release,
+        )
+    except RunbookError as error:
+        return SwitchDecision(stopped=True, reason=f"the kill switch cannot be read: {error.message}")
