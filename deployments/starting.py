@@ -45,7 +45,7 @@ def requester_login(here: Installation) -> str | None:
         return None
     with GitHubClient(token=token, api_url=here.settings.github_api_url, clock=here.clock) as github:
         login = github.whoami()
-    known = here.policy.product_login is not None or here.settings.github_token is not None
+    known = here.policy.product_login is not None or here.settings.has_github_credential
     return None if known and login.casefold() == here.product_login.casefold() else login
 
 

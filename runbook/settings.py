@@ -7,6 +7,7 @@ in no repr and is registered with the scrubber when it is loaded. Numbers and na
 import ipaddress
 import os
 import re
+import stat
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,6 +24,22 @@ DEFAULT_POLICY_FILE = "runbook.toml"
 _GH_TIMEOUT_SECONDS = 10.0
 _MAX_CREDENTIAL_BYTES = 65_536
 _TOKENS_FOR_GH = ("GH_TOKEN", "GITHUB_TOKEN", "GH_ENTERPRISE_TOKEN", "GITHUB_ENTERPRISE_TOKEN")
+_APP_VARIABLES = ("GITHUB_APP_ID", "GITHUB_APP_INSTALLATION_ID", "GITHUB_APP_PRIVATE_KEY_FILE")
+
+
+@dataclass(frozen=True)
+class AppSettings:
+    """A GitHub App as which the product acts.
+
+    Args:
+        app_id: The App's id or its client id.
+        installation_id: Where it is installed.
+        key: Its private key, PEM.
+    """
+
+    app_id: str
+    installation_id: int
+    key: SecretStr
 
 
 @dataclass(frozen=True)
@@ -38,6 +55,8 @@ class Settings:
         plain_http_allowed: ``RUNBOOK_ALLOW_PLAIN_HTTP`` is ``1``: the Prefect server may be spoken to in plain
             http over a network.
         github_token: ``GITHUB_TOKEN`` or the content of ``GITHUB_TOKEN_FILE``, if set.
+        github_app: ``GITHUB_APP_ID``, ``GITHUB_APP_INSTALLATION_ID`` and the key that
+            ``GITHUB_APP_PRIVATE_KEY_FILE`` names, if set; then there is no ``github_token``.
         approver_token: ``RUNBOOK_APPROVER_TOKEN`` or ``RUNBOOK_APPROVER_TOKEN_FILE``, if set.
     """
 
@@ -49,6 +68,7 @@ class Settings:
     github_token: SecretStr | None
     approver_token: SecretStr | None
     plain_http_allowed: bool = False
+    github_app: AppSettings | None = None
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> "Settings":
@@ -72,6 +92,7 @@ class Settings:
             github_token=_credential(values, "GITHUB_TOKEN"),
             approver_token=_credential(values, "RUNBOOK_APPROVER_TOKEN"),
             plain_http_allowed=_switch(values, "RUNBOOK_ALLOW_PLAIN_HTTP"),
+            github_app=_github_app(values),
         )
 
     @property
@@ -99,8 +120,13 @@ class Settings:
             next_step="use https; or, on a network that is yours alone, set RUNBOOK_ALLOW_PLAIN_HTTP=1.",
         )
 
-    def require_github_token(self, purpose: str) -> SecretStr:
-        """Return the product's GitHub token.
+    @property
+    def has_github_credential(self) -> bool:
+        """Whether the product was given a credential of its own for GitHub."""
+        return self.github_token is not None or self.github_app is not None
+
+    def require_github_credential(self, purpose: str) -> SecretStr | AppSettings:
+        """Return the product's GitHub token, or the App that is given tokens.
 
         Args:
             purpose: What it is needed for, as it continues the words "is needed to".
@@ -108,13 +134,15 @@ class Settings:
         Raises:
             UsageError: None was given.
         """
-        if self.github_token is None:
+        given = self.github_token or self.github_app
+        if given is None:
             raise UsageError(
                 f"No GitHub credential was given: one is needed to {purpose}.",
                 unchanged="Nothing was sent.",
-                next_step="set GITHUB_TOKEN, or GITHUB_TOKEN_FILE to a file that holds it.",
+                next_step="set GITHUB_TOKEN, or GITHUB_TOKEN_FILE to a file that holds it; "
+                f"or, for a GitHub App, {', '.join(_APP_VARIABLES)}.",
             )
-        return self.github_token
+        return given
 
     def require_approver_token(self) -> SecretStr:
         """Return the token of the person who approves: the variable's, else what ``gh auth token`` gives.
@@ -211,6 +239,47 @@ def _credential(values: Mapping[str, str], name: str) -> SecretStr | None:
             next_step="copy the token again, without quotes or line breaks inside.",
         )
     return SecretStr(value)
+
+
+def _github_app(values: Mapping[str, str]) -> AppSettings | None:
+    given = {name: values.get(name, "").strip() for name in _APP_VARIABLES}
+    if not any(given.values()):
+        return None
+    missing = [name for name, value in given.items() if not value]
+    if missing:
+        raise UsageError(
+            f"A GitHub App was begun, but {' and '.join(missing)} is not set.",
+            unchanged="Nothing was sent.",
+            next_step=f"set all of {', '.join(_APP_VARIABLES)}, or none.",
+        )
+    if values.get("GITHUB_TOKEN") or values.get("GITHUB_TOKEN_FILE"):
+        raise UsageError(
+            "GITHUB_TOKEN and a GitHub App are both set, and are two accounts.",
+            unchanged="Nothing was sent.",
+            next_step="unset one of them.",
+        )
+    app_id, installation, path = given.values()
+    if not re.fullmatch(r"[A-Za-z0-9._-]{1,64}", app_id) or not re.fullmatch(r"[0-9]{1,18}", installation):
+        raise UsageError(
+            "GITHUB_APP_ID or GITHUB_APP_INSTALLATION_ID is no id.",
+            unchanged="Nothing was sent.",
+            next_step="take the first from the App's settings, the second from its installation's address.",
+        )
+    return AppSettings(app_id=app_id, installation_id=int(installation), key=_private_key(Path(path)))
+
+
+def _private_key(path: Path) -> SecretStr:
+    name = "GITHUB_APP_PRIVATE_KEY"
+    key = _read_credential(name, path)
+    register_secret(key)
+    if stat.S_IMODE(path.stat().st_mode) & 0o077:
+        # Whoever reads it can act as the App wherever that is installed, without a trace here.
+        raise UsageError(
+            f"{name}_FILE names {path}, which other users of this machine may read or write.",
+            unchanged="Nothing was sent.",
+            next_step=f"make it yours alone: chmod 600 {path}",
+        )
+    return SecretStr(key)
 
 
 def _read_credential(name: str, path: Path) -> str:

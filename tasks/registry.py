@@ -35,7 +35,7 @@ def probe_registry(repository: str) -> RegistryProbe | None:
             client = RegistryClient(
                 url=here.settings.registry_url,
                 login=here.product_login,
-                token=here.settings.require_github_token("log in to the registry"),
+                token=here.github.token(),
             )
             return client.probe(image, tag=PROBED_TAG)
     return None

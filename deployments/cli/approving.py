@@ -101,7 +101,7 @@ def plan_facts(here: Installation, plan: StoredPlan) -> PlanFacts:
 
 def _with_a_reader(here: Installation) -> Installation:
     """Return an installation that can read GitHub: an approver's own machine may lack the product's token."""
-    if here.settings.github_token is not None:
+    if here.settings.has_github_credential:
         return here
     if here.policy.product_login is None:
         raise UsageError(

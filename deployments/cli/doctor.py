@@ -67,5 +67,5 @@ def _look_at_everything() -> "Findings":
         return
     with github:
         yield from doctor_github.check_github(github, policy, now=SystemClock().now())
-    yield doctor_local.check_approver(settings, policy)
-    yield from doctor_local.check_registry(settings, policy)
+        yield doctor_local.check_approver(settings, policy)
+        yield from doctor_local.check_registry(github, settings, policy)

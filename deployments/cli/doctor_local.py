@@ -81,13 +81,17 @@ def check_approver(settings: Settings, policy: Policy) -> Finding:
     return attempt(check, look)
 
 
-def check_registry(settings: Settings, policy: Policy) -> Findings:
+def check_registry(github: GitHubClient, settings: Settings, policy: Policy) -> Findings:
     """Probe the registry by the first image of the policy that is GitHub's; our login goes to no other."""
     image = next((one.image for one in policy.services if one.image.startswith(GITHUB_REGISTRY)), None)
-    if image is None or settings.github_token is None:
+    if image is None:
         return
+    try:
+        token = github.token()
+    except RunbookError:
+        return  # an App that is given none: the check of the credential has said why
     probe = RegistryClient(
-        url=settings.registry_url, login=policy.product_login or "runbook", token=settings.github_token
+        url=settings.registry_url, login=policy.product_login or "runbook", token=token
     ).probe(image, tag="latest")
     check = f"registry {probe.registry}"
     match probe.state:

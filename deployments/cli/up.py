@@ -57,7 +57,7 @@ def up(
     from runbook.errors import UsageError
 
     with opened_installation() as here:
-        here.settings.require_github_token("act on GitHub")
+        here.settings.require_github_credential("act on GitHub")
         here.settings.require_private_prefect()
         _say_account(here)
         _ = here.ledger  # made now, so that every child finds the same one

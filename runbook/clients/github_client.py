@@ -9,6 +9,7 @@ from typing import Self
 
 from pydantic import SecretStr
 
+from runbook.clients.app_credentials import AppCredential, Credential, FixedToken
 from runbook.clients.budget import Budget
 from runbook.clients.github_actions import ActionsCalls
 from runbook.clients.github_hooks import HookCalls
@@ -17,6 +18,7 @@ from runbook.clients.github_repository import RepositoryCalls
 from runbook.clients.github_transport import GitHubTransport, TooLarge
 from runbook.clients.sessions import Timeouts
 from runbook.clock import Clock, SystemClock
+from runbook.models import TokenFacts
 from runbook.settings import Settings
 
 __all__ = ["GitHubClient", "Timeouts", "TooLarge"]
@@ -29,7 +31,7 @@ class GitHubClient(ActionsCalls, HookCalls, IssueCalls, RepositoryCalls):
     permission that is missing), ``NotFound``, ``Conflict``; a write also ``Ambiguous`` (sent, fate unknown).
 
     Args:
-        token: The credential.
+        token: The credential: a token, or what gives one whenever it is needed.
         api_url: The API's base URL.
         clock: What waits.
         budget: The process' one budget for this credential.
@@ -39,7 +41,7 @@ class GitHubClient(ActionsCalls, HookCalls, IssueCalls, RepositoryCalls):
     def __init__(
         self,
         *,
-        token: SecretStr,
+        token: SecretStr | Credential,
         api_url: str,
         clock: Clock | None = None,
         budget: Budget | None = None,
@@ -47,8 +49,15 @@ class GitHubClient(ActionsCalls, HookCalls, IssueCalls, RepositoryCalls):
     ) -> None:
         clock = clock or SystemClock()
         self.budget = budget or Budget(clock)
+        self._credential = FixedToken(token) if isinstance(token, SecretStr) else token
         super().__init__(
-            GitHubTransport(token=token, api_url=api_url, clock=clock, budget=self.budget, timeouts=timeouts)
+            GitHubTransport(
+                credential=self._credential,
+                api_url=api_url,
+                clock=clock,
+                budget=self.budget,
+                timeouts=timeouts,
+            )
         )
 
     @classmethod
@@ -66,8 +75,26 @@ class GitHubClient(ActionsCalls, HookCalls, IssueCalls, RepositoryCalls):
         Raises:
             UsageError: No credential was given.
         """
-        token = settings.require_github_token(purpose)
-        return cls(token=token, api_url=settings.github_api_url, clock=clock, budget=budget)
+        given = settings.require_github_credential(purpose)
+        clock = clock or SystemClock()
+        api_url = settings.github_api_url
+        token = given if isinstance(given, SecretStr) else AppCredential(given, api_url=api_url, clock=clock)
+        return cls(token=token, api_url=api_url, clock=clock, budget=budget)
+
+    def token(self) -> SecretStr:
+        """Return the token that is valid now, for the registry that knows the same credential.
+
+        Raises:
+            Denied, NotFound, Transient: A GitHub App is given none.
+        """
+        return self._credential.token()
+
+    def token_facts(self) -> TokenFacts:
+        """Return whose credential this is: an App is its bot, which no installation's token may ask for."""
+        if isinstance(self._credential, AppCredential):
+            login = self._credential.login()
+            return TokenFacts(login=login, user_type="Bot", scopes=None, expires_at=None)
+        return super().token_facts()
 
     def close(self) -> None:
         """Close the connections of every thread."""

@@ -21,6 +21,7 @@ from github.Requester import HTTPRequestsConnectionClass, Requester
 from pydantic import SecretStr
 from urllib3.exceptions import NewConnectionError
 
+from runbook.clients.app_credentials import Credential
 from runbook.clients.budget import Budget, Refusal, read_refusal
 from runbook.clients.github_answers import (
     MAYBE_CHANGED,
@@ -33,7 +34,6 @@ from runbook.clients.github_answers import (
 from runbook.clients.sessions import Timeouts, new_session, without_headers
 from runbook.clock import Clock
 from runbook.errors import Ambiguous, Gone, Permanent, RunbookError, Transient
-from runbook.scrub import register_secret
 
 _LOG = logging.getLogger(__name__)
 _READ_ATTEMPTS = 4
@@ -108,6 +108,7 @@ def _limited(response: requests.Response, largest_bytes: int | None) -> Iterator
 
 class _PerThread(threading.local):
     requester: Requester | None = None
+    token: SecretStr | None = None
     api: requests.Session | None = None
     elsewhere: requests.Session | None = None
 
@@ -116,7 +117,7 @@ class GitHubTransport:
     """Sends calls under the budget; writes exactly once, reads again where that helps. Thread-safe.
 
     Args:
-        token: The credential.
+        credential: What gives the token of each call.
         api_url: The API's base URL, without a trailing slash.
         clock: What waits between the attempts of a read.
         budget: The process' one budget.
@@ -126,14 +127,13 @@ class GitHubTransport:
     def __init__(
         self,
         *,
-        token: SecretStr,
+        credential: Credential,
         api_url: str,
         clock: Clock,
         budget: Budget,
         timeouts: Timeouts | None = None,
     ) -> None:
-        register_secret(token.get_secret_value())
-        self._token = token
+        self._credential = credential
         self._api_url = api_url.rstrip("/")
         parts = urlsplit(self._api_url)
         self._origin = f"{parts.scheme}://{parts.netloc}"
@@ -228,15 +228,32 @@ class GitHubTransport:
         *,
         headers: Mapping[str, str] | None = None,
     ) -> Answer:
+        token = self._credential.token()
+        answer = self._spent(token, method, path, purpose, query, body, headers)
+        if answer.status == 401 and self._credential.another(token):
+            # A call that GitHub let nobody in with did nothing, a write as well: it is sent anew, once.
+            answer = self._spent(self._credential.token(), method, path, purpose, query, body, headers)
+        _LOG.debug("%s %s: %d", method, path, answer.status)
+        if answer.status not in expect:
+            raise error_for(answer, method=method, purpose=purpose)
+        return answer
+
+    def _spent(
+        self,
+        token: SecretStr,
+        method: str,
+        path: str,
+        purpose: str,
+        query: Mapping[str, str | int] | None,
+        body: Mapping[str, object] | None,
+        headers: Mapping[str, str] | None,
+    ) -> Answer:
         with self._budget.spend(method):
-            answer = self._send(method, path, purpose, query, body, headers)
+            answer = self._send(token, method, path, purpose, query, body, headers)
             refusal = read_refusal(answer.status, answer.headers, answer.message(), now=self._clock.now())
             if refusal is not None:
                 raise self._limited(refusal, answer, purpose)
             self._budget.learn(answer.headers)
-        _LOG.debug("%s %s: %d", method, path, answer.status)
-        if answer.status not in expect:
-            raise error_for(answer, method=method, purpose=purpose)
         return answer
 
     def _limited(self, refusal: Refusal, answer: Answer, purpose: str) -> Transient:
@@ -251,6 +268,7 @@ class GitHubTransport:
 
     def _send(
         self,
+        token: SecretStr,
         method: str,
         path: str,
         purpose: str,
@@ -258,7 +276,7 @@ class GitHubTransport:
         body: Mapping[str, object] | None,
         headers: Mapping[str, str] | None,
     ) -> Answer:
-        requester, session = self._for_this_thread()
+        requester, session = self._for_this_thread(token)
         connection = _SentOnce(session, self._origin, self._timeouts)
         try:
             requester.requestJson(
@@ -278,10 +296,12 @@ class GitHubTransport:
         assert connection.answer is not None  # noqa: S101 - requestJson returned, so it asked for the response
         return connection.answer
 
-    def _for_this_thread(self) -> tuple[Requester, requests.Session]:
-        if self._mine.requester is None or self._mine.api is None:
+    def _for_this_thread(self, token: SecretStr) -> tuple[Requester, requests.Session]:
+        if self._mine.api is None:
+            self._mine.api = self._session()
+        if self._mine.requester is None or self._mine.token != token:
             client = github.Github(
-                auth=github.Auth.Token(self._token.get_secret_value()),
+                auth=github.Auth.Token(token.get_secret_value()),
                 base_url=self._api_url,
                 user_agent="runbook",
                 retry=None,
@@ -289,7 +309,7 @@ class GitHubTransport:
                 seconds_between_writes=None,
                 api_version="2022-11-28",
             )
-            self._mine.requester, self._mine.api = client.requester, self._session()
+            self._mine.requester, self._mine.token = client.requester, token
         return self._mine.requester, self._mine.api
 
     def _session(self) -> requests.Session:

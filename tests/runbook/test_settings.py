@@ -4,10 +4,11 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from runbook.errors import UsageError
 from runbook.scrub import scrub
-from runbook.settings import Settings
+from runbook.settings import AppSettings, Settings
 
 CANARY = "canary-token-0123456789"
 
@@ -54,7 +55,7 @@ def test_a_credential_shows_in_no_repr_and_the_scrubber_knows_it(tmp_path: Path,
     file.write_text(CANARY + "\n")
     environment = {"GITHUB_TOKEN_FILE": str(file)} if by_file else {"GITHUB_TOKEN": CANARY}
     settings = Settings.from_environment(environment)
-    assert settings.require_github_token("read runs").get_secret_value() == CANARY
+    assert settings.require_github_credential("read runs") == SecretStr(CANARY)
     assert CANARY not in repr(settings)
     assert CANARY not in str(settings.github_token)
     assert CANARY not in scrub(f"log {CANARY}")
@@ -110,7 +111,7 @@ def test_a_prefect_server_in_plain_http_over_a_network_must_be_allowed(
 
 def test_a_missing_token_is_named_with_its_purpose() -> None:
     with pytest.raises(UsageError, match=r"needed to read the run\..*set GITHUB_TOKEN, or GITHUB_TOKEN_FILE"):
-        Settings.from_environment({}).require_github_token("read the run")
+        Settings.from_environment({}).require_github_credential("read the run")
 
 
 def test_the_approver_token_falls_back_to_gh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -158,3 +159,52 @@ def test_without_any_approver_token_the_error_says_what_would_do(
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(UsageError, match=r"RUNBOOK_APPROVER_TOKEN, or sign in with `gh auth login`"):
         Settings.from_environment({}).require_approver_token()
+
+
+def app_environment(key: Path, **more: str) -> dict[str, str]:
+    """Return the variables of a GitHub App."""
+    ids = {"GITHUB_APP_ID": "12345", "GITHUB_APP_INSTALLATION_ID": "67"}
+    return {**ids, "GITHUB_APP_PRIVATE_KEY_FILE": str(key), **more}
+
+
+@pytest.fixture
+def key(tmp_path: Path) -> Path:
+    """A file that holds a private key, for its owner alone."""
+    file = tmp_path / "app.pem"
+    file.write_text(f"-----BEGIN RSA PRIVATE KEY-----\n{CANARY}\n-----END RSA PRIVATE KEY-----\n")
+    file.chmod(0o600)
+    return file
+
+
+def test_a_github_app_is_a_credential_whose_key_is_hidden(key: Path) -> None:
+    settings = Settings.from_environment(app_environment(key))
+    app = settings.require_github_credential("act")
+    assert app is settings.github_app
+    assert isinstance(app, AppSettings)
+    assert (app.app_id, app.installation_id) == ("12345", 67)
+    assert settings.has_github_credential
+    assert CANARY not in repr(settings)
+    assert CANARY not in scrub(f"log {CANARY}")
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o644, 0o660])
+def test_a_private_key_that_others_may_touch_is_refused(key: Path, mode: int) -> None:
+    key.chmod(mode)
+    with pytest.raises(UsageError, match=r"other users of this machine.*chmod 600"):
+        Settings.from_environment(app_environment(key))
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"GITHUB_APP_ID": ""}, "GITHUB_APP_ID is not set"),
+        ({"GITHUB_APP_PRIVATE_KEY_FILE": ""}, "GITHUB_APP_PRIVATE_KEY_FILE is not set"),
+        ({"GITHUB_APP_PRIVATE_KEY_FILE": "/nowhere"}, "cannot be read"),
+        ({"GITHUB_APP_INSTALLATION_ID": "../1"}, "is no id"),
+        ({"GITHUB_APP_ID": "a b"}, "is no id"),
+        ({"GITHUB_TOKEN": CANARY}, "are two accounts"),
+    ],
+)
+def test_half_an_app_or_two_accounts_are_refused(key: Path, changes: dict[str, str], said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        Settings.from_environment(app_environment(key) | changes)

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 import pytest
 from pydantic import SecretStr
 
+from runbook.clients.app_credentials import FixedToken
 from runbook.clients.budget import Budget
 from runbook.clients.github_transport import GitHubTransport, TooLarge
 from runbook.clients.sessions import Timeouts
@@ -30,7 +31,7 @@ def transport(
 ) -> GitHubTransport:
     clock = clock or VirtualClock(START)
     return GitHubTransport(
-        token=SecretStr(CANARY),
+        credential=FixedToken(SecretStr(CANARY)),
         api_url=url,
         clock=clock,
         budget=Budget(clock, max_wait_seconds=max_wait_seconds),
