@@ -4,7 +4,7 @@ import re
 import tomllib
 from collections.abc import Sequence
 from enum import StrEnum
-from functools import cache, cached_property
+from functools import cache, cached_property, lru_cache
 from importlib import resources
 from typing import Protocol
 
@@ -241,4 +241,10 @@ def catalogue_with(known_issues: Sequence[KnownIssueLike]) -> Catalogue:
                 f"known_issues: {issue.id}: {error}.", next_step="Correct its pattern."
             ) from error
         extra.append(signature)
-    return builtin_catalogue().with_extra(tuple(extra))
+    return _builtin_and(tuple(extra))
+
+
+@lru_cache(maxsize=4)
+def _builtin_and(extra: tuple[Signature, ...]) -> Catalogue:
+    # Kept, for compiling takes a second, and a process that forked off another's finds it done.
+    return builtin_catalogue().with_extra(extra)

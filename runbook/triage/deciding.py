@@ -37,10 +37,22 @@ FAR_SHARE = 0.6
 MAX_FAILED_STEPS = 20
 """Failed steps that are looked into: a job ends with its first one, unless its log was made to say otherwise."""
 
+OUTSIDE_LINES = 8
+"""So near to a resolver's first complaint, what kept it from its registry is the reason, not the requirement."""
+
+_OUTSIDE = (
+    FailureClass.INFRASTRUCTURE,
+    FailureClass.RATE_LIMIT,
+    FailureClass.AUTHENTICATION_OR_SECRET,
+    FailureClass.PERMISSION,
+)
+_OUTSIDE_FROM = 0.6
+
 _LIMIT_STEP_SECONDS = 300.0
 _LIMIT_SLACK_SECONDS = (-2.0, 20.0)
 
 _TOLD_BY_RUNNER = ("runner.", "travis.", "actions.")
+_NO_TESTS_OUTPUT = (*_TOLD_BY_RUNNER, "machine.", "go.test-timeout")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +112,7 @@ def _without_failed_step(job: JobLog) -> Verdict:
         ]
         return Verdict(job, None, weigh(flaky, intents=frozenset()))
     # A piece of a log: nothing says that it failed but the lines themselves, so only strong ones count.
-    guesses = weigh(signs, intents=frozenset())
+    guesses = _for_an_outside_reason(weigh(signs, intents=frozenset()))
     return Verdict(job, None, guesses if guesses and guesses[0].score >= 0.6 else ())
 
 
@@ -113,6 +125,7 @@ def _guesses(job: JobLog, step: Step) -> tuple[Guess, ...]:
     )
     if step.failing is Failing.RUNNER and inside:
         inside = _ended_by_runner(job, inside)
+    inside = _for_an_outside_reason(inside)
     if inside and inside[0].score >= 0.5:
         return tuple(_reaching_back(job, step, guess) for guess in inside)
     before = [h for s in job.steps for h in s.signs if not s.post and h.line <= step.end_line]
@@ -157,7 +170,7 @@ def _may_be_output(hit: Hit) -> bool:
     return _class(hit) not in (
         FailureClass.TEST_FAILURE,
         FailureClass.FLAKY_TEST,
-    ) and not hit.signature.id.startswith(_TOLD_BY_RUNNER)
+    ) and not hit.signature.id.startswith(_NO_TESTS_OUTPUT)
 
 
 def _class(hit: Hit) -> FailureClass:
@@ -191,6 +204,29 @@ def _reaching_back(job: JobLog, step: Step, guess: Guess) -> Guess:
         )
     )
     return Guess(guess.failure_class, guess.score, earlier + guess.hits)
+
+
+def _for_an_outside_reason(guesses: tuple[Guess, ...]) -> tuple[Guess, ...]:
+    """Prefer what kept a resolver from its registry to what the resolver concluded from it.
+
+    "No matching distribution" after a time-out, "could not resolve" because of a 503 or a 401: the requirement is
+    as good as it was yesterday.
+    """
+    if not guesses or guesses[0].failure_class is not FailureClass.DEPENDENCY_RESOLUTION:
+        return guesses
+    concluded = guesses[0]
+    lines = {hit.line for hit in concluded.hits if hit.signature.role is not Role.ECHO}
+    for guess in guesses[1:]:
+        near = tuple(
+            hit
+            for hit in guess.hits
+            if hit.signature.weight >= _OUTSIDE_FROM
+            and any(abs(line - hit.line) <= OUTSIDE_LINES for line in lines)
+        )
+        if guess.failure_class in _OUTSIDE and near:
+            reason = Guess(guess.failure_class, max(guess.score, concluded.score), near)
+            return (reason, *(other for other in guesses if other is not guess))
+    return guesses
 
 
 def _ended_by_runner(job: JobLog, guesses: tuple[Guess, ...]) -> tuple[Guess, ...]:

@@ -10,14 +10,16 @@ from runbook.triage.classes import FailureClass
 _INTENTS = (
     (
         FailureClass.SECURITY_SCAN,
-        r"\b(?:trivy|audit|snyk|grype|bandit|semgrep|codeql|govulncheck|gitleaks|cargo.deny|deny|osv.scanner"
-        r"|dependency.review|(?:security|vulnerability|image|secret|code) scan\w*|sarif)\b",
+        r"\b(?:trivy|\w*audit|snyk|grype|bandit|semgrep|codeql|govulncheck|gitleaks|cargo.deny|deny|osv.scanner"
+        r"|dependency.(?:review|check)|(?:security|vulnerability|image|secret|code) scan\w*|sarif|brakeman|gosec"
+        r"|checkov|tfsec|trufflehog|docker scout|safety check|kics|vulnerabilit\w+)\b",
     ),
     (
         FailureClass.LINT_OR_FORMAT,
-        r"\b(?:lint\w*|ruff|flake8|mypy|pyright|pylint|black|isort|eslint|prettier|clippy|fmt|format(?:ting)?"
+        r"\b(?:\w*lint\w*|ruff|flake8|mypy|pyright|pylint|black|isort|eslint|prettier|clippy|(?:go)?fmt|format(?:ting)?"
         r"|type.?check\w*|pre-commit|checkstyle|spotless\w*|rubocop|golangci\S*|shellcheck|hadolint|static.?analysis"
-        r"|style|vet)\b",
+        r"|style|vet|detekt|biome|codespell|typos|phpcs|phpstan|psalm|php-cs-fixer|(?:flutter|dart) analyze"
+        r"|clang-tidy|clang-format|standard|xo|tflint|credo|dialyzer|swiftformat|kubeconform)\b",
     ),
     (
         FailureClass.TEST_FAILURE,

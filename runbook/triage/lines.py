@@ -35,6 +35,7 @@ _WRAPPERS = re.compile(
     r"|\[(?:junit|javac|exec|java|testng|scalac|groovyc|null)\] ?"  # ant's task names
     r"|(?:@[\w.-]+/)?[\w.-]+:[\w:.-]+: (?=\S)"  # turborepo: package and task
     r"|[\w.-]{1,60} +\| "  # docker compose: service
+    r"|\u2502 "  # terraform's box
     r"|Error: (?=\S)|error: (?=ERROR)"  # how GitHub's page shows an error annotation
     r")"
 )

@@ -116,7 +116,7 @@ def test_in_columns_a_step_begins_with_its_first_line_even_amid_a_flood() -> Non
 @pytest.mark.parametrize("before", range(SMALL_BLOCK - 30, SMALL_BLOCK + 5, 5))
 def test_what_stands_where_an_overlong_line_is_cut_is_found_once(before: int) -> None:
     line = b"x" * (before - 1) + b" npm no space left on device " + b"y" * (3 * SMALL_BLOCK) + b"\n"
-    assert _lines_of(_scan(line, block_bytes=SMALL_BLOCK), "runner.disk") == [1]
+    assert _lines_of(_scan(line, block_bytes=SMALL_BLOCK), "machine.disk") == [1]
 
 
 def test_one_line_of_many_megabytes_is_read_in_bounded_memory() -> None:
