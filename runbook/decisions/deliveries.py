@@ -93,16 +93,18 @@ class WakePlans(Frozen):
         issues_repository: As the policy spells it.
         issue_number: The issue.
         digits: The digits of a plan's digest that the comment names, lower case.
+        login: Who wrote the comment.
     """
 
     issues_repository: str
     issue_number: int
     digits: str
+    login: str
 
     @property
     def key(self) -> str:
         """What makes two deliveries the same to do."""
-        return f"{self.issues_repository}#{self.issue_number}:{self.digits}"
+        return f"{self.issues_repository}#{self.issue_number}:{self.digits}:{self.login}"
 
 
 Decision = StartTriage | WakePlans | Ignore
@@ -200,8 +202,13 @@ class _WorkflowRunEvent(_Read):
     workflow_run: _Run
 
 
+class _User(_Read):
+    login: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,100}(\[bot\])?$")]
+
+
 class _Comment(_Read):
     body: str | None
+    user: _User
 
 
 class _Issue(_Read):
@@ -284,7 +291,10 @@ def _issue_comment(payload: bytes, envelope: _Envelope, name: str, policy: Polic
     if command is None:
         return Ignore(why=WhyIgnored.NO_COMMAND)
     return WakePlans(
-        issues_repository=issues_repository, issue_number=fields.issue.number, digits=command.digits
+        issues_repository=issues_repository,
+        issue_number=fields.issue.number,
+        digits=command.digits,
+        login=fields.comment.user.login,
     )
 
 

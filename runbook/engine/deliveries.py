@@ -224,7 +224,7 @@ class Deliveries:
             .limit(limit)
         )
         with self._ledger.write() as session:
-            result = session.execute(delete(DeliveryRow).where(DeliveryRow.id.in_(old.scalar_subquery())))
+            result = session.execute(delete(DeliveryRow).where(DeliveryRow.id.in_(old)))
             return result.rowcount if isinstance(result, CursorResult) else 0
 
     def backlog(self) -> Backlog:

@@ -14,14 +14,39 @@ from fastapi import FastAPI
 from pydantic import SecretStr
 
 from deployments.gateway.approval_page import ApprovalDesk, approval_router
+from runbook.engine.executions import Requester
 from runbook.engine.page_decisions import PageDecisions
+from runbook.engine.plan import Plan, PlanView, Table
 from runbook.engine.plans import StoredPlan
+from runbook.engine.states import RequesterKind
 from runbook.one_time_codes import Seeds, enrol, new_seed, read_seeds
 from runbook.policy.approvals import ApprovalRule
+from tests.runbook.engine.conftest import REPOSITORY
 from tests.runbook.engine.desk import PRODUCT, RULE, Desk, open_desk
 
 PEOPLE = ("alice", "bob", "dave", "mallory", PRODUCT)
 ORIGIN = "http://testserver"
+
+LONG_VIEW = PlanView(
+    title="Clear two corrupt dependency caches, then re-run the failed jobs of CI Test",
+    why="The restored cache of job test failed its checksum on main (run 9000000001). Its two entries are the only "
+    "ones that job restores.",
+    remedy="clear_implicated_caches+rerun_failed_jobs",
+    failure_class="cache_corruption",
+    blast_radius="The next run on main builds its dependencies anew: 4 minutes longer, once. Nothing is deployed.",
+    if_nobody_acts="main stays red, and the 3 pull requests that wait for CI Test cannot be merged.",
+    history="helped 7 of 8 times before",
+    tables=(
+        Table(
+            title="Cache entries that would be deleted",
+            columns=("Key", "Ref", "Size", "Last used"),
+            rows=(
+                (f"Linux-pip-{'0123456789abcdef' * 4}", "refs/heads/main", "412 MiB", "2026-03-02 08:41"),
+                ("Linux-pip-ab", "refs/heads/main", "96 MiB", "2026-03-02 08:12"),
+            ),
+        ),
+    ),
+)
 
 
 @dataclass
@@ -43,6 +68,34 @@ class Page:
     woken: list[str] = field(default_factory=list)
     rule: ApprovalRule = RULE
     app: FastAPI = field(default_factory=FastAPI)
+
+    def show_at_length(self) -> StoredPlan:
+        """Let a plan wait that has as much to say as a real one, and words that are too long for a phone."""
+        engine = self.desk.engine
+        engine.executions.begin(
+            "long",
+            procedure="clear-caches",
+            repository=REPOSITORY,
+            subject="caches",
+            request={},
+            requester=Requester(RequesterKind.PERSON, "dave"),
+        )
+        stored = engine.plans.store(
+            "long",
+            Plan.of(
+                procedure="clear-caches",
+                repository=REPOSITORY,
+                effects=[self.desk.clear(), self.desk.clear("pip-ab"), self.desk.rerun()],
+            ),
+            view=LONG_VIEW,
+            expires_after_seconds=3600,
+        )
+        return engine.plans.placed(
+            stored.id,
+            issues_repository="acme/incident_log",
+            issue_number=1,
+            issue_url="https://github.test/acme/incident_log/issues/1",
+        )
 
     def code(self, login: str = "alice") -> str:
         """What the person's phone shows."""

@@ -1,0 +1,350 @@
+"""Turns stored deliveries into flow runs: ``python -m deployments.delivery_dispatcher``, one instance per ledger.
+
+It keeps nothing in memory that matters: what is due, how often it was tried and what became of it stand in the
+ledger, and every start carries the idempotency key of its attempt. Killed at any moment, it goes on where it was.
+"""
+
+import logging
+import signal
+import sys
+import uuid
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from types import FrameType
+from typing import NoReturn, Protocol
+
+from deployments.prefect_runs import PrefectRuns
+from deployments.waking import Woken, resume
+from runbook.clock import Clock, SystemClock
+from runbook.decisions.deliveries import Ignore, StartTriage, WakePlans, read_delivery
+from runbook.engine.deliveries import Deliveries, Delivery
+from runbook.engine.leases import Lease, Leases
+from runbook.engine.ledger import Ledger
+from runbook.engine.plans import Plans, StoredPlan
+from runbook.errors import Denied, LedgerError, Permanent, RunbookError, Transient, UsageError
+from runbook.policy import Policy, find_policy, load_policy
+from runbook.requests import Mode, ProcedureRequest, TriageRequest
+from runbook.scrub import install_log_scrubber, neutralise_terminal
+from runbook.settings import Settings
+
+_LOG = logging.getLogger("runbook.delivery_dispatcher")
+TARGET = "delivery-dispatcher"
+"""What the one instance holds a lease on."""
+
+TRIAGE = "triage-failed-run"
+POLL_SECONDS = 0.25
+"""How often the ledger is asked for new deliveries: one look into an index."""
+
+LONGEST_BACKOFF_SECONDS = 60.0
+KEPT_DAYS = 14
+"""How long handled deliveries are kept; GitHub sends one again for a few days."""
+
+_BATCH = 100
+# So often a delivery is tried that Prefect itself refuses; with the doubling pauses that is most of an hour.
+_TRIES = 12
+# A comment that nobody could be woken for is found by the dispatcher's own poll.
+_WAKE_TRIES = 3
+_LEASE_SECONDS = 120.0
+_LARGEST_DOUBLINGS = 10
+_PRUNE_EVERY = timedelta(hours=1)
+
+
+class Starter(Protocol):
+    """Starts flow runs."""
+
+    def start(self, procedure: str, request: ProcedureRequest, *, idempotency_key: str) -> str:
+        """Start a run, or find the one that this key started.
+
+        Args:
+            procedure: The flow's name.
+            request: Its parameter.
+            idempotency_key: One run for each.
+
+        Returns:
+            The run's name.
+
+        Raises:
+            Transient: Prefect is away.
+            Denied: It wants another password.
+            UsageError: The procedure is not deployed there.
+            Permanent: It refuses this run.
+        """
+        ...
+
+
+class PrefectStarter:
+    """Starts runs over Prefect's REST API."""
+
+    def __init__(self, runs: PrefectRuns) -> None:
+        self._runs = runs
+
+    def start(self, procedure: str, request: ProcedureRequest, *, idempotency_key: str) -> str:
+        """Start a run of a procedure's hand-started deployment (see :class:`Starter`)."""
+        return self._runs.create(procedure, request, idempotency_key=idempotency_key).name
+
+
+class PlanWaker:
+    """Wakes the runs of plans that somebody entitled just decided about.
+
+    It reads no comment and decides nothing (R2): a run that is woken in vain asks again and sleeps on. That only
+    an approver's words wake one keeps passers-by from making runs wake up all day.
+
+    Args:
+        plans: The ledger's plans.
+        wake: Resumes a run.
+    """
+
+    def __init__(self, plans: Plans, *, wake: Callable[[str], Woken] = resume) -> None:
+        self._plans = plans
+        self._wake = wake
+
+    def __call__(self, wanted: WakePlans, policy: Policy) -> str:
+        """Wake those runs; return what was done.
+
+        Raises:
+            RunbookError: Prefect is away, or refuses.
+        """
+        woken = [
+            plan.short_digest
+            for plan in self._plans.waiting()
+            if _concerned(plan, wanted, policy) and self._wake(plan.execution_id) is Woken.RESUMED
+        ]
+        return f"plans woken: {', '.join(woken)}" if woken else "no waiting plan of an approver's"
+
+
+class DeliveryDispatcher:
+    """Acts on stored deliveries, oldest first, one call at a time.
+
+    Args:
+        deliveries: The ledger's deliveries.
+        policy: Gives the policy in force; where it cannot be read, nothing is done.
+        starter: Starts runs.
+        wake: Wakes the plans of an issue; returns what was done.
+        clock: What waits between the cycles.
+    """
+
+    def __init__(
+        self,
+        deliveries: Deliveries,
+        *,
+        policy: Callable[[], Policy],
+        starter: Starter,
+        wake: Callable[[WakePlans, Policy], str],
+        clock: Clock,
+    ) -> None:
+        self._deliveries = deliveries
+        self._policy = policy
+        self._starter = starter
+        self._wake = wake
+        self._clock = clock
+        self._failures = 0
+        self._said = ""
+        self._prune_at: datetime | None = None
+
+    @property
+    def pause_seconds(self) -> float:
+        """How long to wait before the next cycle: longer after each one that found something away."""
+        if not self._failures:
+            return POLL_SECONDS
+        return min(
+            LONGEST_BACKOFF_SECONDS, POLL_SECONDS * float(1 << min(self._failures, _LARGEST_DOUBLINGS))
+        )
+
+    def cycle(self, keep: Callable[[], None] = lambda: None) -> int:
+        """Act on the deliveries that are due, until none is left or something that all need is away.
+
+        Args:
+            keep: Called between two deliveries; raises where another instance took over.
+
+        Returns:
+            How many were settled.
+        """
+        settled = 0
+        try:
+            while due := self._deliveries.due(limit=_BATCH):
+                policy = self._policy()  # by the one in force, if any is: it may have changed meanwhile
+                for alike in _alike(due):
+                    keep()
+                    settled += self._act(alike, policy)
+            self._prune()
+        except (Transient, Denied, LedgerError, UsageError) as error:
+            self._failures += 1
+            self._say(str(error))
+        else:
+            self._failures = 0
+            if self._said:
+                _LOG.info("That trouble is over.")
+                self._said = ""
+        return settled
+
+    def _act(self, alike: Sequence[Delivery], policy: Policy) -> int:
+        """Act on deliveries with the same to do, once; return how many were settled.
+
+        Raises:
+            RunbookError: What all deliveries need is away; these were put off.
+        """
+        first, ids = alike[0], [delivery.id for delivery in alike]
+        try:
+            match read_delivery(first.event, first.payload(), policy=policy).decision:
+                case Ignore() as ignored:
+                    self._deliveries.ignored(ids, reason=ignored.reason)
+                case WakePlans() as wanted:
+                    if not self._woken(wanted, policy, ids):
+                        return 0
+                case StartTriage() as wanted:
+                    self._deliveries.done(ids, reason=self._started(wanted))
+        except LedgerError:
+            raise
+        except Permanent as error:
+            # About this one alone.
+            self._deliveries.retry(ids, reason=error.message, give_up_after=_TRIES)
+            self._say(str(error))
+            return 0
+        except RunbookError as error:
+            self._deliveries.retry(ids, reason=error.message)
+            raise
+        return len(ids)
+
+    def _started(self, wanted: StartTriage) -> str:
+        if self._deliveries.handled(wanted.key):
+            return "another delivery of this attempt was acted on before"
+        request = TriageRequest(
+            repository=wanted.repository,
+            mode=Mode.APPLY,
+            run_id=wanted.run_id,
+            run_attempt=wanted.run_attempt,
+        )
+        name = self._starter.start(TRIAGE, request, idempotency_key=wanted.key)
+        _LOG.info("Attempt %s is triaged by the run %s.", wanted.key, neutralise_terminal(name))
+        return f"run {name} was started"
+
+    def _woken(self, wanted: WakePlans, policy: Policy, ids: Sequence[str]) -> bool:
+        try:
+            self._deliveries.done(ids, reason=self._wake(wanted, policy))
+        except LedgerError:
+            raise
+        except RunbookError as error:
+            self._deliveries.retry(ids, reason=error.message, give_up_after=_WAKE_TRIES)
+            return False
+        return True
+
+    def _prune(self) -> None:
+        now = self._clock.now()
+        if self._prune_at is not None and now < self._prune_at:
+            return
+        # Ten thousand at a time: the rest goes in the next cycles.
+        if not self._deliveries.prune(older_than=timedelta(days=KEPT_DAYS)):
+            self._prune_at = now + _PRUNE_EVERY
+
+    def _say(self, text: str) -> None:
+        if self._said != text:
+            self._said = text
+            _LOG.warning("%s", neutralise_terminal(text).replace("\n", " "))
+
+
+def run(dispatcher: DeliveryDispatcher, leases: Leases, clock: Clock) -> NoReturn:
+    """Work until the process is told to end.
+
+    Args:
+        dispatcher: What works.
+        leases: Where the one instance says that it is there.
+        clock: What waits.
+
+    Raises:
+        Transient: Another one works on this ledger.
+        Fenced: Another one took over, because this one was silent for too long.
+    """
+    try:
+        lease = leases.acquire((TARGET,), execution_id=f"{TARGET}:{uuid.uuid4()}")
+    except Transient as error:
+        raise Transient(
+            "Another dispatcher of deliveries works on this ledger.",
+            unchanged="Nothing was started.",
+            next_step="stop that one first, if this one is to take its place.",
+        ) from error
+    keep = _Keeper(leases, lease, clock)
+    try:
+        while True:
+            keep()
+            dispatcher.cycle(keep)
+            clock.sleep(dispatcher.pause_seconds)
+    finally:
+        leases.release(lease)
+
+
+class _Keeper:
+    """Renews a lease when a third of it has passed: each renewal is a commit."""
+
+    def __init__(self, leases: Leases, lease: Lease, clock: Clock) -> None:
+        self._leases = leases
+        self._lease = lease
+        self._clock = clock
+        self._renew_at = clock.now()
+
+    def __call__(self) -> None:
+        now = self._clock.now()
+        if now >= self._renew_at:
+            self._leases.keep(self._lease)
+            self._renew_at = now + timedelta(seconds=_LEASE_SECONDS / 3)
+
+
+def _alike(due: Sequence[Delivery]) -> list[list[Delivery]]:
+    """Put deliveries with the same to do together, in the order of their first."""
+    groups: dict[str, list[Delivery]] = {}
+    for delivery in due:
+        groups.setdefault(delivery.key, []).append(delivery)
+    return list(groups.values())
+
+
+def _concerned(plan: StoredPlan, wanted: WakePlans, policy: Policy) -> bool:
+    if (plan.issue_number, (plan.issues_repository or "").casefold()) != (
+        wanted.issue_number,
+        wanted.issues_repository.casefold(),
+    ) or not plan.digest.startswith(wanted.digits):
+        return False
+    return policy.approval_rule(plan.plan.procedure, plan.plan.repository).names(wanted.login)
+
+
+def main() -> int:
+    """Dispatch until SIGTERM or SIGINT; return the exit status."""
+    install_log_scrubber()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    # At once means at once: what is interrupted is a start that the same key will find again.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _end)
+    try:
+        _dispatch(Settings.from_environment())
+    except RunbookError as error:
+        _LOG.error("%s", error)
+        return error.exit_code
+
+
+def _dispatch(settings: Settings) -> NoReturn:
+    if settings.prefect_api_url is None:
+        raise UsageError("No Prefect server is named.", next_step="set PREFECT_API_URL.")
+    settings.require_private_prefect()
+    policy_file = find_policy()
+    policy, clock = load_policy(policy_file), SystemClock()
+    ledger = Ledger(settings.ledger_url.get_secret_value())
+    with PrefectRuns(settings.prefect_api_url, auth_string=settings.prefect_auth) as runs:
+        dispatcher = DeliveryDispatcher(
+            Deliveries(ledger, clock=clock),
+            policy=lambda: load_policy(policy_file),
+            starter=PrefectStarter(runs),
+            wake=PlanWaker(Plans(ledger, clock=clock)),
+            clock=clock,
+        )
+        probe_seconds = policy.timings.probe_interval_seconds
+        leases = Leases(ledger, clock=clock, lease_seconds=_LEASE_SECONDS, poll_seconds=probe_seconds)
+        _LOG.info("The dispatcher looks for deliveries every %g s.", POLL_SECONDS)
+        run(dispatcher, leases, clock)
+
+
+def _end(number: int, frame: FrameType | None) -> NoReturn:
+    for ignored in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(ignored, signal.SIG_IGN)  # the lease is given back in peace
+    raise SystemExit(0 if number == signal.SIGTERM else 128 + number)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
