@@ -149,9 +149,9 @@ def _answer(
             history = HistoryReader(
                 github,
                 Store(folder),
-                repository=policy.repository(name),
+                policy=policy,
+                repository=name,
                 catalogue=catalogue_with(policy.known_issues),
-                largest_bytes=policy.caps.max_log_bytes,
                 report=report,
             ).read(since=now - span, until=now, limit=limit)
     except (KeyboardInterrupt, Transient):

@@ -17,9 +17,9 @@ from runbook.clients.github_client import GitHubClient
 from runbook.decisions.deliveries import is_failed
 from runbook.decisions.severity import AffectedRef, affected_ref
 from runbook.errors import Denied, NotFound
-from runbook.failed_run import classify_run, failed_jobs, read_failed_logs
+from runbook.failed_run import classify_run, failed_jobs, read_failed_logs, read_reports
 from runbook.models import Frozen, WorkflowRun
-from runbook.policy import RepositoryPolicy
+from runbook.policy import Policy
 from runbook.triage.catalogue import Catalogue
 
 WINDOW = timedelta(days=7)
@@ -48,9 +48,9 @@ class HistoryReader:
     Args:
         github: Who may read the repository.
         store: Where answers are kept.
-        repository: What the policy says about it.
+        policy: The policy that triage would have had; it names the repository.
+        repository: owner/name.
         catalogue: The signatures.
-        largest_bytes: A longer log is not read to its end.
         report: Told of the progress, in the caller's thread.
     """
 
@@ -59,16 +59,16 @@ class HistoryReader:
         github: GitHubClient,
         store: Store,
         *,
-        repository: RepositoryPolicy,
+        policy: Policy,
+        repository: str,
         catalogue: Catalogue,
-        largest_bytes: int,
         report: Report,
     ) -> None:
         self._github = github
         self._store = store
-        self._repository = repository
+        self._policy = policy
+        self._repository = policy.repository(repository)
         self._catalogue = catalogue
-        self._largest_bytes = largest_bytes
         self._report = report
         self._of_thread = threading.local()
 
@@ -204,17 +204,18 @@ class HistoryReader:
             self._repository.name,
             failed,
             catalogue=self._own_catalogue(),
-            largest_bytes=self._largest_bytes,
+            largest_bytes=self._policy.caps.max_log_bytes,
             report=lambda number, job: None,
         )
+        findings = read_reports(self._github, run, policy=self._policy, report=lambda name: None)
         return FailureFacts(
             run=run,
-            classification=classify_run(run, failed, reading.scans),
+            classification=classify_run(run, failed, reading.scans, findings),
             failed_jobs=len(failed),
             logs_read=len(reading.scans),
             logs_gone=reading.gone,
             pull_requests=self._pull_requests(run),
-            notes=reading.notes,
+            notes=(*reading.notes, *findings.notes),
         )
 
     def _pull_requests(self, run: WorkflowRun) -> tuple[int, ...]:
@@ -237,18 +238,19 @@ class HistoryReader:
 
     @cached_property
     def _reader(self) -> str:
-        """What tells whether triage would say the same today: its signatures, its code, the log limit."""
+        """What tells whether triage would say the same today: its signatures, its code, what it is told to read."""
         return digest(
             {
                 "signatures": [one.model_dump(mode="json") for one in self._catalogue.signatures],
                 "code": _triage_code(),
-                "largest_bytes": self._largest_bytes,
+                "largest_bytes": self._policy.caps.max_log_bytes,
+                "artifacts": {one.file: list(one.artifacts) for one in self._repository.workflows},
             }
         )
 
 
 def _triage_code() -> list[str]:
-    folders = (resources.files("runbook.triage"), resources.files("runbook"))
-    files = [file for file in folders[0].iterdir() if file.name.endswith(".py")]
-    files.append(folders[1] / "failed_run.py")
+    folders = (resources.files("runbook.triage"), resources.files("runbook.artifacts"))
+    files = [file for folder in folders for file in folder.iterdir() if file.name.endswith(".py")]
+    files.append(resources.files("runbook") / "failed_run.py")
     return sorted(hashlib.sha256(file.read_bytes()).hexdigest() for file in files)

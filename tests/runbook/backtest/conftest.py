@@ -56,9 +56,9 @@ def read_year(
     reader = HistoryReader(
         github,
         Store(folder),
-        repository=policy.repository(year.REPOSITORY),
+        policy=policy,
+        repository=year.REPOSITORY,
         catalogue=catalogue_with(()),
-        largest_bytes=1_000_000,
         report=report,
     )
     return reader.read(since=year.start(), until=year.END, limit=limit)
