@@ -66,7 +66,9 @@ def list_approvals(policy: PolicyOption = None, as_json: JsonOption = False) -> 
             terminal.note(f"{one['digest'][:16]}: {one['reason']}")
         for comment in one["ignored"]:
             terminal.note(
-                f"{one['digest'][:16]}: {comment['login']}'s comment does not count: {comment['why']}"
+                f"{one['digest'][:16]}: {comment['login']}'s "
+                f"{'decision on the approval page' if comment['comment_id'] is None else 'comment'} "
+                f"does not count: {comment['why']}"
             )
     terminal.note(f"Approve with: runbook approve {waiting[0]['digest'][:16]}")
 

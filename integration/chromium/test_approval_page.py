@@ -161,9 +161,8 @@ def test_another_sites_form_decides_nothing(page: Page, address: str, tab: Tab, 
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_on_a_phone(
-    page: Page, address: str, browser: Browser, plan: StoredPlan, tmp_path: Path, scheme: str
-) -> None:
+def test_on_a_phone(page: Page, address: str, browser: Browser, tmp_path: Path, scheme: str) -> None:
+    plan = page.show_at_length()
     context = browser.new_context(
         viewport=PHONE,  # type: ignore[arg-type] # playwright's own typed dictionary
         device_scale_factor=2,
@@ -184,6 +183,7 @@ def test_on_a_phone(
         box = control.bounding_box()
         assert box is not None
         assert box["height"] >= SMALLEST_CONTROL_PIXELS
+    tab.get_by_role("link", name="Go to the decision").tap()
     tab.get_by_label("Approve", exact=True).tap()
     tab.get_by_label("GitHub login").fill("alice")
     tab.get_by_label("One-time code").fill("000000")
