@@ -18,7 +18,7 @@ from runbook.decisions.outage import OutsideReason, Together, alone, outage_fing
 from runbook.decisions.remedy import RemedyDecision, RemedyFacts, decide_remedy, remedy_effects
 from runbook.decisions.severity import affected_ref, decide_severity
 from runbook.effects.actions_runs import RerunFailedJobs
-from runbook.effects.incident_issues import OpenIssue
+from runbook.effects.incident_issues import OpenIssue, ReopenIssue
 from runbook.engine.engine import Ended, Outcome, Verification
 from runbook.engine.executions import BY_PRODUCT
 from runbook.engine.incidents import Incident
@@ -27,6 +27,7 @@ from runbook.engine.plan import Plan, PlanView
 from runbook.engine.plans import StoredPlan
 from runbook.engine.states import ExecutionState
 from runbook.failed_run import GREEN, incident_fingerprint, severity_facts
+from runbook.flaky_test import with_history
 from runbook.models import RegistryProbe, WorkflowRun
 from runbook.policy import Remedy, Severity, WorkflowKind
 from runbook.requests import TriageRequest
@@ -78,13 +79,14 @@ def assess(run: Run, failed: WorkflowRun) -> Assessment:
     jobs = read_jobs(repository.name, failed.id, attempt=failed.run_attempt)
     reading = classify_failed_run(failed, jobs)
     around = read_surroundings(failed)
+    found = _with_history(run, failed, reading.classification, around)
     workflow = repository.workflow(failed.path)
     pulls = around.blocked_pull_requests or ()
     severity = decide_severity(
         severity_facts(
             failed,
             repository,
-            reading.classification.failure_class,
+            found.failure_class,
             blocked_pull_requests=tuple(pull.number for pull in pulls),
             passed_on_retry=around.passed_on_retry,
         ),
@@ -92,13 +94,13 @@ def assess(run: Run, failed: WorkflowRun) -> Assessment:
     )
     builds = workflow.kind in {WorkflowKind.BUILD, WorkflowKind.DEPLOY}
     registry = probe_registry(repository.name) if builds else None
-    fingerprint = _fingerprint(failed, reading.classification, registry)
-    limited = reading.classification.failure_class is FailureClass.RATE_LIMIT
+    fingerprint = _fingerprint(failed, found, registry)
+    limited = found.failure_class is FailureClass.RATE_LIMIT
     return Assessment(
         run=failed,
         jobs=jobs,
         recent_runs=around.recent_runs,
-        classification=reading.classification,
+        classification=found,
         findings=reading.findings,
         severity=severity,
         checklist=answer_checklist(
@@ -137,6 +139,22 @@ def _claimed(run: Run, failed: WorkflowRun) -> bool:
 
 def _elsewhere(failed: WorkflowRun) -> str:
     return f"attempt {failed.run_attempt} of run {failed.id} is being triaged already"
+
+
+def _with_history(
+    run: Run, failed: WorkflowRun, found: Classification, around: Surroundings
+) -> Classification:
+    earlier = run.here.engine.incidents.recent(
+        repository=run.repository.name, fingerprint=incident_fingerprint(failed, found)
+    )
+    return with_history(
+        found,
+        failed,
+        earlier=earlier,
+        recent_runs=around.recent_runs,
+        passed_on_retry=around.passed_on_retry,
+        other_failures=around.other_failures or (),
+    )
 
 
 def _checklist_facts(run: Run, failed: WorkflowRun, around: Surroundings, fingerprint: str) -> ChecklistFacts:
@@ -310,6 +328,9 @@ def _open_incident(run: Run, assessment: Assessment) -> IssuePlace:
         incident = _open_issue(run, incident, body)
     place = place_of_incident(incident)
     if (incident.detail["run_id"], incident.detail["run_attempt"]) != (failed.id, failed.run_attempt):
+        if incident.together is not None:
+            # Another of the outage's executions may have closed it meanwhile.
+            run.write("reopen-issue", ReopenIssue(repository=place.repository, issue=place.number))
         run.comment(place, f"assessment-{failed.id}-{failed.run_attempt}", _outage_line(run, incident) + body)
     return place
 
