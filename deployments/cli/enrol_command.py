@@ -1,5 +1,6 @@
 """``runbook enrol``: one-time codes for the approval page."""
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -7,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from deployments.cli import terminal
-from runbook.errors import UsageError
+from runbook.errors import RunbookError, UsageError
 
 if TYPE_CHECKING:
     from pydantic import SecretStr
@@ -41,6 +42,7 @@ def enrol(
     if remove:
         one_time_codes.remove(path, login)
         terminal.say(f"{login} is enrolled no more; their codes do not count from now on.")
+        _audit("approver.removed", login)
         return
     if one_time_codes.normal_login(login) is None:
         raise UsageError(f"{login!r} is not a GitHub login.", next_step="give the name as GitHub shows it.")
@@ -51,9 +53,32 @@ def enrol(
     _confirm(login, seed)
     one_time_codes.enrol(path, login, seed)
     terminal.say(f"{login} is enrolled. The seed is in {path}, which only its owner may read.")
+    _audit("approver.enrolled", login)
     terminal.note(
         "They may decide what the policy names them an approver for; enrolment alone entitles nobody."
     )
+
+
+def _audit(event: str, login: str) -> None:
+    """Note in the ledger's audit who was enrolled or removed, by which account of this machine (R12)."""
+    from deployments.cli.opening import opened_ledger
+    from runbook.clock import SystemClock
+    from runbook.engine import audit
+
+    try:
+        with opened_ledger() as ledger, ledger.write() as session:
+            audit.append(
+                session,
+                now=SystemClock().now(),
+                actor=f"uid:{os.getuid()}",
+                event=event,
+                subject=f"login:{login.casefold()}",
+                body={"seeds": "the file that RUNBOOK_APPROVER_SEEDS_FILE names"},
+            )
+    except RunbookError as error:
+        # The file decides whose codes count, and it is changed; a gap in the audit must at least be seen.
+        terminal.print_error(error)
+        terminal.note(f"The audit does not have it: {event} {login}.", style="bold")
 
 
 def _require_terminal() -> None:

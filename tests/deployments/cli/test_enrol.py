@@ -3,7 +3,6 @@
 import os
 import pty
 import re
-import select
 import stat
 import subprocess
 import sys
@@ -11,13 +10,17 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from select import select as wait_for
 
 import pyotp
 import pytest
 from pydantic import SecretStr
+from sqlalchemy import select
 from typer.testing import CliRunner
 
 from deployments.cli import enrol_command
+from runbook.engine.ledger import Ledger
+from runbook.engine.schema import AuditRow
 from runbook.errors import Conflict, UsageError
 from runbook.one_time_codes import enrol, new_seed, read_seeds
 
@@ -28,6 +31,8 @@ import sys
 from pydantic import SecretStr
 from deployments.cli import enrol_command, terminal
 from runbook import one_time_codes
+from runbook.engine.ledger import Ledger
+from runbook.engine.schema import AuditRow
 from runbook.errors import RunbookError
 one_time_codes.new_seed = lambda: SecretStr({seed!r})
 try:
@@ -36,6 +41,23 @@ except RunbookError as error:
     terminal.print_error(error)
     sys.exit(error.exit_code)
 """
+
+
+def url_of(seeds_file: Path) -> str:
+    """Where the ledger of a test is: beside the seeds' folder."""
+    return f"sqlite:///{seeds_file.parent.parent}/ledger.db"
+
+
+def audited(seeds_file: Path) -> list[tuple[str, str]]:
+    """What the audit has: which event, about whom."""
+    ledger = Ledger(url_of(seeds_file))
+    try:
+        with ledger.read() as session:
+            rows = list(session.scalars(select(AuditRow)))
+        assert not any(re.search("[A-Z2-7]{26}", str(row.body)) for row in rows)
+        return [(row.event, row.subject) for row in rows]
+    finally:
+        ledger.close()
 
 
 class Terminal:
@@ -55,7 +77,12 @@ class Terminal:
             stdin=child,
             stdout=child,
             stderr=child,
-            env={**os.environ, "RUNBOOK_APPROVER_SEEDS_FILE": str(seeds_file), "COLUMNS": "120"},
+            env={
+                **os.environ,
+                "RUNBOOK_APPROVER_SEEDS_FILE": str(seeds_file),
+                "RUNBOOK_LEDGER_URL": url_of(seeds_file),
+                "COLUMNS": "120",
+            },
         )
         os.close(child)
 
@@ -83,7 +110,7 @@ class Terminal:
         os.close(self._fd)
 
     def _read(self) -> bool:
-        if not select.select([self._fd], [], [], DEADLINE_SECONDS)[0]:
+        if not wait_for([self._fd], [], [], DEADLINE_SECONDS)[0]:
             return False
         try:
             data = os.read(self._fd, 65_536)
@@ -102,7 +129,9 @@ def seed() -> SecretStr:
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     """Where seeds are kept; nothing is there yet."""
-    return tmp_path / "keys" / "seeds.toml"
+    path = tmp_path / "keys" / "seeds.toml"
+    Ledger(url_of(path)).close()
+    return path
 
 
 @pytest.fixture
@@ -135,6 +164,7 @@ def test_a_first_right_code_enrols_and_the_seed_is_only_ever_a_picture(
     assert seed.get_secret_value() not in command.screen
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert read_seeds(file).logins == ("alice",)
+    assert audited(file) == [("approver.enrolled", "login:alice")]
 
 
 def test_without_a_right_code_nobody_is_enrolled(command: Terminal, file: Path) -> None:
@@ -143,7 +173,7 @@ def test_without_a_right_code_nobody_is_enrolled(command: Terminal, file: Path) 
         command.type("000000")
     assert command.ended() == 2
     assert "Nobody was enrolled" in command.screen
-    assert not file.exists()
+    assert (file.exists(), audited(file)) == (False, [])
 
 
 def test_a_person_can_be_removed(seed: SecretStr, file: Path) -> None:
@@ -153,6 +183,21 @@ def test_a_person_can_be_removed(seed: SecretStr, file: Path) -> None:
         assert command.ended() == 0
     finally:
         command.close()
+    assert read_seeds(file).logins == ()
+    assert audited(file) == [("approver.removed", "login:alice")]
+
+
+def test_a_ledger_that_is_not_there_is_said_and_the_person_is_removed_all_the_same(
+    seed: SecretStr, file: Path
+) -> None:
+    enrol(file, "alice", seed)
+    (file.parent.parent / "ledger.db").unlink()
+    command = Terminal("alice", "--remove", seed=seed, seeds_file=file)
+    try:
+        assert command.ended() == 0
+    finally:
+        command.close()
+    assert "The audit does not have it: approver.removed alice" in command.screen
     assert read_seeds(file).logins == ()
 
 
