@@ -6,6 +6,7 @@ from typing import TypeVar
 
 from runbook import failed_run
 from runbook.artifacts.findings import Findings
+from runbook.artifacts.of_run import with_coverage_before
 from runbook.decisions.checklist import FailingRun, Suspect
 from runbook.engine.engine import Verification
 from runbook.engine.leases import Lease
@@ -113,6 +114,7 @@ def classify_failed_run(run: WorkflowRun, jobs: tuple[Job, ...]) -> Classified:
         policy=here.policy,
         report=lambda name: progress.show(len(failed), f"artifact {name}"),
     )
+    findings = with_coverage_before(here.github, run, findings)
     found = failed_run.classify_run(run, failed, reading.scans, findings)
     return Classified(classification=found, findings=findings, notes=(*reading.notes, *findings.notes))
 

@@ -140,10 +140,12 @@ class Coverage(Frozen):
     Args:
         line_percent: Of the lines that count.
         report: The report's file.
+        before_percent: In the same report of the last green run; None where there is none to compare with.
     """
 
     line_percent: float = Field(ge=0, le=100, allow_inf_nan=False)
     report: Text = ""
+    before_percent: float | None = None
 
 
 class Findings(Frozen):

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from fnmatch import fnmatchcase
+from glob import escape
 
 from runbook.artifacts.archive import ArchiveLimits, spooled
 from runbook.artifacts.findings import Findings, joined
@@ -87,6 +88,39 @@ def read_artifacts(
         report(one.name)
         parts.append(_read(github, run, one, limits))
     return joined(parts)
+
+
+def with_coverage_before(github: GitHubClient, run: WorkflowRun, findings: Findings) -> Findings:
+    """Compare an attempt's coverage with that of the last green run of its branch; nothing is read without any.
+
+    Args:
+        github: Who reads.
+        run: The attempt that failed.
+        findings: What its reports say.
+    """
+    if not findings.coverage:
+        return findings
+    try:
+        green = github.list_runs(
+            run.repository,
+            workflow=run.workflow_file,
+            branch=run.head_branch,
+            status="success",
+            created_until=run.created_at,
+            limit=1,
+        )
+    except (Denied, Permanent, Transient) as error:
+        note = f"the coverage before could not be looked for: {error.message}"
+        return findings.model_copy(update={"notes": (*findings.notes, note)})
+    if not green:
+        return findings
+    artifacts = tuple(dict.fromkeys(escape(one.report.partition("/")[0]) for one in findings.coverage))
+    before = read_artifacts(github, green[0], wanted=artifacts, report=lambda _name: None)
+    known = {one.report: one.line_percent for one in before.coverage}
+    compared = tuple(
+        one.model_copy(update={"before_percent": known.get(one.report)}) for one in findings.coverage
+    )
+    return findings.model_copy(update={"coverage": compared})
 
 
 def _read(github: GitHubClient, run: WorkflowRun, one: Artifact, limits: ArchiveLimits) -> Findings:

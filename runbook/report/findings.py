@@ -73,9 +73,19 @@ def _coverage(coverage: tuple[Coverage, ...], size: Size) -> str:
     if not coverage:
         return ""
     shown = "; ".join(
-        f"{one.line_percent:.1f} % of the lines ({words(one.report, size)})" for one in coverage[: size.rows]
+        f"{one.line_percent:.1f} % of the lines{_change(one)} ({words(one.report, size)})"
+        for one in coverage[: size.rows]
     )
     return f"Coverage: {shown}{and_more(len(coverage) - size.rows)}"
+
+
+def _change(one: Coverage) -> str:
+    if one.before_percent is None:
+        return ""
+    points = round(one.line_percent - one.before_percent, 1)
+    if not points:
+        return ", as in the last green run"
+    return f", {abs(points):.1f} points {'more' if points > 0 else 'less'} than in the last green run"
 
 
 def _place(file: str, line: int | None, size: Size) -> str:

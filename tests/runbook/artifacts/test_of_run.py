@@ -9,17 +9,26 @@ from pydantic import SecretStr
 
 import sandbox
 from runbook.artifacts.archive import ArchiveLimits
-from runbook.artifacts.of_run import MOST_ARTIFACTS, USUAL_NAMES, choose_artifacts, read_artifacts
+from runbook.artifacts.of_run import (
+    MOST_ARTIFACTS,
+    USUAL_NAMES,
+    choose_artifacts,
+    read_artifacts,
+    with_coverage_before,
+)
 from runbook.clients.github_client import GitHubClient
 from runbook.clock import VirtualClock
 from runbook.failed_run import read_reports
 from runbook.models import Artifact, WorkflowRun
 from runbook.policy import Policy
+from runbook.report.findings import findings_markdown
+from runbook.report.text import USUAL
 from tests.runbook.artifacts.build import COBERTURA, JUNIT
 
 REPOSITORY = "acme/voice-agent"
 START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 LIMITS = ArchiveLimits()
+BEFORE = '<coverage line-rate="0.9"/>'
 
 
 def scenario(*artifacts: dict[str, Any]) -> dict[str, Any]:
@@ -34,7 +43,13 @@ def scenario(*artifacts: dict[str, Any]) -> dict[str, Any]:
                 "roles": {"runbook-bot": "write"},
                 "workflows": [{"file": "ci-test.yml", "name": "CI Test"}],
                 "runs": [
-                    {"workflow": "ci-test.yml", "ago": "30m", "jobs": jobs, "artifacts": list(artifacts)}
+                    {"workflow": "ci-test.yml", "ago": "30m", "jobs": jobs, "artifacts": list(artifacts)},
+                    {
+                        "workflow": "ci-test.yml",
+                        "ago": "2h",
+                        "jobs": [{"name": "test", "seconds": 10, "conclusion": "success"}],
+                        "artifacts": [{"name": "coverage", "files": {"coverage.xml": BEFORE}}],
+                    },
                 ],
             }
         },
@@ -102,6 +117,29 @@ def test_artifacts_that_github_does_not_give_end_no_triage(desk: Desk, fault: st
     found = desk.read()
     assert found.empty
     assert any("could not be listed" in note or "was not read" in note for note in found.notes)
+
+
+def test_coverage_is_compared_with_the_last_green_run(desk: Desk) -> None:
+    found = with_coverage_before(desk.github, desk.run, desk.read())
+    (coverage,) = found.coverage
+    assert (coverage.line_percent, coverage.before_percent) == (81.25, 90.0)
+    assert "81.2 % of the lines, 8.8 points less than in the last green run" in findings_markdown(
+        found, USUAL
+    )
+
+
+def test_without_coverage_nothing_more_is_read(desk: Desk) -> None:
+    found = desk.read(("test-results",))
+    asked = len(desk.box.requests)
+    assert with_coverage_before(desk.github, desk.run, found) == found
+    assert len(desk.box.requests) == asked
+
+
+def test_coverage_before_that_cannot_be_read_ends_no_triage(desk: Desk) -> None:
+    found = desk.read()
+    desk.box.fail("403", method="GET", path_regex="/runs", times=100)
+    (coverage,) = with_coverage_before(desk.github, desk.run, found).coverage
+    assert coverage.before_percent is None
 
 
 # --- the choice ---
