@@ -328,8 +328,7 @@ def _open_incident(run: Run, assessment: Assessment) -> IssuePlace:
         incident = _open_issue(run, incident, body)
     place = place_of_incident(incident)
     if (incident.detail["run_id"], incident.detail["run_attempt"]) != (failed.id, failed.run_attempt):
-        if incident.together is not None:
-            # Another of the outage's executions may have closed it meanwhile.
+        if incident.reopened:
             run.write("reopen-issue", ReopenIssue(repository=place.repository, issue=place.number))
         run.comment(place, f"assessment-{failed.id}-{failed.run_attempt}", _outage_line(run, incident) + body)
     return place

@@ -1,4 +1,4 @@
-"""Record writes: the product's own issues, their comments and their end.
+"""Record writes: the product's own issues, their comments, their end and their going on.
 
 They are notifications: after a crash one may be there twice, and the second says so. A marker in the text,
 which GitHub does not show, lets a probe find what an interrupted process wrote; it counts only in texts by the
@@ -138,6 +138,33 @@ class CloseIssue(_RecordWrite):
     def apply(self, world: World, *, repeated: bool) -> dict[str, Any]:
         """Close it."""
         world.github.update_issue(self.repository, self.issue, state="closed")
+        return {}
+
+
+@register("reopen-issue")
+class ReopenIssue(_RecordWrite):
+    """Open an issue of the product's own again: what it was about goes on."""
+
+    effect_class = EffectClass.IDEMPOTENT
+    issue: int
+
+    def describe(self) -> str:
+        """Name the issue."""
+        return f"reopen {self.repository}#{self.issue}"
+
+    def command_line(self) -> tuple[str, ...]:
+        """Give gh's line."""
+        return ("gh", "issue", "reopen", str(self.issue), "--repo", self.repository)
+
+    def probe(self, world: World) -> ProbeResult:
+        """Look at its state."""
+        issue = world.github.get_issue(self.repository, self.issue)
+        found = Found.DONE if issue.state == "open" else Found.NOT_DONE
+        return ProbeResult(found=found, detail=f"it is {issue.state}")
+
+    def apply(self, world: World, *, repeated: bool) -> dict[str, Any]:
+        """Open it."""
+        world.github.update_issue(self.repository, self.issue, state="open")
         return {}
 
 

@@ -1,7 +1,8 @@
 """Incidents: what failed, where its issue is, which attempts belong to it, how it ended."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -48,6 +49,11 @@ class Incident:
         """What fails together in it for one outside reason; None where it has none."""
         return _together(self.detail)
 
+    @property
+    def reopened(self) -> bool:
+        """Whether it was closed before, and its issue may be."""
+        return bool(self.detail.get("reopened"))
+
     @classmethod
     def of(cls, row: IncidentRow) -> "Incident":
         """Copy a row out of its session."""
@@ -92,8 +98,9 @@ class Incidents:
     ) -> Incident:
         """Give an execution its incident: the one it has, an open one that it belongs to, or a new one.
 
-        It belongs to the open incident of the same outage, else to that of the same failure. The attempts that
-        the execution claimed belong to the incident from then on (R10).
+        It belongs to the incident of the same outage, else to the open one of the same failure. An outage's
+        incident that was closed within the window is opened again: what one re-run ended, others still have.
+        The attempts that the execution claimed belong to the incident from then on (R10).
 
         Args:
             execution_id: The execution.
@@ -113,7 +120,7 @@ class Incidents:
                 return Incident.of(session.get_one(IncidentRow, execution.incident_id))
             row = None
             if outside is not None:
-                row = _outage(session, repository, outside, outage_window_minutes)
+                row = self._outage(session, repository, outside, outage_window_minutes)
             if row is None:
                 row = session.scalars(
                     select(IncidentRow).where(
@@ -202,6 +209,24 @@ class Incidents:
         with self._ledger.read() as session:
             return tuple(Incident.of(row) for row in session.scalars(query))
 
+    def _outage(
+        self, session: Session, repository: str, outside: Together, window_minutes: float
+    ) -> IncidentRow | None:
+        """Return the incident of the outage that a failure belongs to, opened again where it was closed just now."""
+        rows = _outage_rows(session, repository, outside)
+        still_open = [row for row in rows if row.state == IncidentState.OPEN]
+        row = _joined(still_open, outside, window_minutes)
+        if row is not None:
+            return row
+        since = self._clock.now() - timedelta(minutes=window_minutes)
+        lately = [row for row in rows if row.closed_at is not None and row.closed_at >= since]
+        row = _joined(lately, outside, window_minutes)
+        if row is not None:
+            row.state, row.closed_at, row.resolution = IncidentState.OPEN, None, ""
+            row.detail = {**row.detail, "reopened": True}
+            self._audit(session, row, "incident.reopened", {"reason": outside.reason.value})
+        return row
+
     def _audit(self, session: Session, row: IncidentRow, event: str, body: dict[str, Any]) -> None:
         audit.append(
             session,
@@ -218,21 +243,21 @@ def _together(detail: dict[str, Any]) -> Together | None:
     return Together.model_validate(found) if found else None
 
 
-def _outage(
-    session: Session, repository: str, outside: Together, window_minutes: float
-) -> IncidentRow | None:
-    """Return the open incident of the outage that a failure belongs to."""
+def _outage_rows(session: Session, repository: str, outside: Together) -> Sequence[IncidentRow]:
+    """Return the incidents of a repository that have this outside reason, open or not."""
     prefix = fingerprint_prefix(outside.reason)
     # A range of the index and not LIKE, which reads all incidents of the repository. What follows the prefix is
     # hexadecimal, so that "g" comes after it in any database's order of letters.
-    rows = session.scalars(
+    return session.scalars(
         select(IncidentRow).where(
             IncidentRow.repository == repository,
             IncidentRow.fingerprint >= prefix,
             IncidentRow.fingerprint < prefix + "g",
-            IncidentRow.state == IncidentState.OPEN,
         )
     ).all()
+
+
+def _joined(rows: Sequence[IncidentRow], outside: Together, window_minutes: float) -> IncidentRow | None:
     known = [
         OpenIncident(id=row.id, together=together)
         for row in rows

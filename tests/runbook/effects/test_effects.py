@@ -12,7 +12,7 @@ import pytest
 from runbook.effects.actions_caches import DeleteCacheEntries, DeleteCacheEntry
 from runbook.effects.actions_runs import RerunFailedJobs
 from runbook.effects.catalogue import registered
-from runbook.effects.incident_issues import CloseIssue, OpenIssue, PostComment
+from runbook.effects.incident_issues import CloseIssue, OpenIssue, PostComment, ReopenIssue
 from runbook.engine.effects import Effect, Found, load_effect
 from runbook.engine.engine import Ended, Verification
 from runbook.engine.entries import JournalEntry
@@ -236,6 +236,13 @@ def test_closing_an_issue_that_is_gone_is_done(desk: Desk, world: World) -> None
 
 # --- doubt, over the wire --------------------------------------------------------------------------------
 
+
+def _closed_issue(desk: Desk) -> ReopenIssue:
+    issues = next(one for one in desk.box.state.repositories.values() if one.full_name == INCIDENTS).issues
+    issues[1].state = "closed"
+    return ReopenIssue(repository=INCIDENTS, issue=1)
+
+
 SAMPLES: dict[str, tuple[Callable[[Desk], Effect], str, str]] = {
     "delete-cache-entries": (lambda desk: desk.clear(), "DELETE", "/actions/caches"),
     "delete-cache-entry": (
@@ -257,6 +264,7 @@ SAMPLES: dict[str, tuple[Callable[[Desk], Effect], str, str]] = {
         "/comments",
     ),
     "close-issue": (lambda desk: CloseIssue(repository=INCIDENTS, issue=1), "PATCH", "/issues/"),
+    "reopen-issue": (_closed_issue, "PATCH", "/issues/"),
     "redeliver": (lambda desk: failed_delivery(desk.box), "POST", "/attempts"),
 }
 KINDS = sorted(SAMPLES)

@@ -16,7 +16,7 @@ import sandbox
 from runbook.effects.actions_caches import DeleteCacheEntries, DeleteCacheEntry
 from runbook.effects.actions_runs import RerunFailedJobs
 from runbook.effects.catalogue import registered
-from runbook.effects.incident_issues import CloseIssue, OpenIssue, PostComment
+from runbook.effects.incident_issues import CloseIssue, OpenIssue, PostComment, ReopenIssue
 from runbook.engine.effects import Effect, EffectClass
 from runbook.engine.engine import Engine
 from runbook.engine.entries import JournalEntry
@@ -109,6 +109,9 @@ SAMPLES = {
     "close-issue": Sample(
         lambda box: CloseIssue(repository=REPOSITORY, issue=_issue(box)), "PATCH", "/issues/"
     ),
+    "reopen-issue": Sample(
+        lambda box: ReopenIssue(repository=REPOSITORY, issue=_closed_issue(box)), "PATCH", "/issues/"
+    ),
     "redeliver": Sample(failed_delivery, "POST", "/attempts"),
 }
 # Of each class the one with most to lose; the others run in `make integration`.
@@ -125,6 +128,12 @@ def _run(box: sandbox.Box) -> int:
 
 def _issue(box: sandbox.Box) -> int:
     return next(iter(box.repository.issues))
+
+
+def _closed_issue(box: sandbox.Box) -> int:
+    number = _issue(box)
+    box.repository.issues[number].state = "closed"
+    return number
 
 
 def _kinds() -> list[Any]:

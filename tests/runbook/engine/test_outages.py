@@ -9,8 +9,9 @@ import pytest
 from runbook.clock import VirtualClock
 from runbook.decisions.outage import OutsideReason, Together, alone, outage_fingerprint
 from runbook.engine.executions import Executions
-from runbook.engine.incidents import Incident, Incidents
+from runbook.engine.incidents import Incident, Incidents, IncidentState
 from runbook.engine.ledger import Ledger
+from runbook.engine.states import ExecutionState
 from tests.runbook.engine.conftest import REPOSITORY, START
 
 NETWORK, LIMIT = OutsideReason.INFRASTRUCTURE, OutsideReason.RATE_LIMIT
@@ -97,10 +98,19 @@ def test_what_fails_otherwise_has_an_incident_of_its_own(triage: Triage, other: 
     assert triage("a.yml").id != triage("b.yml", **other).id
 
 
-def test_a_closed_outage_is_not_joined(triage: Triage, incidents: Incidents) -> None:
+def test_an_outage_that_was_closed_just_now_goes_on_and_an_older_one_does_not(
+    triage: Triage, incidents: Incidents, executions: Executions, clock: VirtualClock
+) -> None:
+    """What one re-run has ended, the workflows that are triaged a moment later still have."""
     first = triage("a.yml")
     incidents.close(first.id, by_execution=f"{REPOSITORY} a.yml 0", resolution="it is over")
-    assert triage("b.yml").id != first.id
+    again = triage("b.yml")
+    assert (again.id, again.state, again.closed_at) == (first.id, IncidentState.OPEN, None)
+    assert again.reopened
+    executions.end(f"{REPOSITORY} a.yml 0", ExecutionState.DONE, reason="verified")
+    incidents.close(first.id, by_execution=f"{REPOSITORY} b.yml 0", resolution="it is over")
+    clock.sleep(1801)
+    assert triage("c.yml").id != first.id
 
 
 def test_the_same_failure_joins_its_open_incident_however_late(triage: Triage) -> None:
