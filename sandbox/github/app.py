@@ -82,7 +82,14 @@ class GitHub:
                 raise Refused(404, f"there is no repository {data.get('repository')!r}")
             if what == "runs":
                 try:
-                    return {"ids": add_runs(self.data, repository, data.get("runs") or [])}
+                    return {
+                        "ids": add_runs(
+                            self.data,
+                            repository,
+                            data.get("runs") or [],
+                            workflows=data.get("workflows") or [],
+                        )
+                    }
                 except ScenarioError as error:
                     raise Refused(422, str(error)) from error
             run_id = data.get("run_id")

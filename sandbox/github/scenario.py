@@ -87,13 +87,14 @@ def add_repository(state: State, full_name: str, content: Json) -> None:
     _Builder(state, full_name, content).build()
 
 
-def add_runs(state: State, repository: Repository, items: list[Json]) -> list[int]:
+def add_runs(state: State, repository: Repository, items: list[Json], *, workflows: list[Json]) -> list[int]:
     """Add runs to a repository of a stand-in that runs already; return their ids.
 
     Args:
         state: What the repository belongs to.
         repository: Where they run.
         items: What a scenario says below ``runs``; ``commit`` names a commit by its sha.
+        workflows: What it says below ``workflows``: those that are to be added before.
 
     Raises:
         ScenarioError: A key is unknown or a value cannot be used.
@@ -101,6 +102,8 @@ def add_runs(state: State, repository: Repository, items: list[Json]) -> list[in
     builder = _Builder(state, repository.full_name, {"logs": repository.logs})
     builder.repository = repository
     builder.commit_of = {commit.sha: commit for commit in repository.commits}
+    for item in workflows:
+        builder.add_workflow(item)
     before = set(repository.runs)
     for item in items:
         builder.add_runs(item)
@@ -172,7 +175,7 @@ class _Builder:
         self.state.repositories[self.repository.full_name.lower()] = self.repository
         self._commits()
         for item in self.data.get("workflows") or []:
-            self._workflow(item)
+            self.add_workflow(item)
         for item in self.data.get("labels") or []:
             self._label(item)
         for item in self.data.get("pulls") or []:
@@ -209,7 +212,8 @@ class _Builder:
             self.repository.commits.append(commit)
             self.commit_of[item["id"]] = commit
 
-    def _workflow(self, item: Json) -> None:
+    def add_workflow(self, item: Json) -> None:
+        """Add a workflow file."""
         known(item, f"{self.where}.workflows", "file", "name", "state")
         path = f".github/workflows/{item['file']}"
         at = self.repository.created_at

@@ -23,12 +23,13 @@ def hooked(url: str) -> dict[str, Any]:
 def test_runs_can_be_added_and_the_hooks_are_told_when_they_end() -> None:
     with receiving() as receiver, sandbox.running(hooked(receiver.url)) as box:
         run = {
-            "workflow": "ci.yml",
+            "workflow": "new.yml",
             "ago": 0,
             "queued_seconds": 0,
             "jobs": [{"name": "t", "seconds": 0.1, "conclusion": "failure", "log": "bad"}],
         }
-        reply = post(box, "runs", {"repository": "acme/app", "runs": [run]})
+        added = {"repository": "acme/app", "workflows": [{"file": "new.yml"}], "runs": [run]}
+        reply = post(box, "runs", added)
         assert reply.status_code == 200, reply.text
         (told,) = receiver.wait_for(1, event="workflow_run")
         ended = json.loads(told.body)["workflow_run"]
