@@ -20,6 +20,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
@@ -74,9 +75,17 @@ def signed(body: bytes, delivery: str) -> dict[str, str]:
     }
 
 
+@dataclass(frozen=True)
+class Gateway:
+    """A gateway that runs, and where."""
+
+    url: str
+    process: "subprocess.Popen[bytes]"
+
+
 @contextmanager
-def gateway(folder: Path) -> Iterator[str]:
-    """Run a gateway on a ledger in a folder; yield its URL."""
+def gateway(folder: Path) -> Iterator[Gateway]:
+    """Run a gateway on a ledger in a folder; what it says goes to ``gateway.log`` there."""
     (folder / "runbook.toml").write_text(_POLICY, encoding="utf-8")
     port = free_port()
     environment = {
@@ -92,7 +101,7 @@ def gateway(folder: Path) -> Iterator[str]:
         process = subprocess.Popen(command, env=environment, stderr=log, cwd=Path(__file__).parents[1])  # noqa: S603
         try:
             _await_ready(url, process, folder / "gateway.log")
-            yield url
+            yield Gateway(url, process)
         finally:
             process.terminate()
             process.wait(_START_SECONDS)
@@ -149,9 +158,9 @@ def measure(*, rate: float, seconds: float) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         bodies = [payload(number) for number in range(int(rate * seconds))]
-        with gateway(folder) as url:
+        with gateway(folder) as running:
             started = time.perf_counter()
-            answers = asyncio.run(send(url, bodies, rate=rate))
+            answers = asyncio.run(send(running.url, bodies, rate=rate))
             took = time.perf_counter() - started
         ledger = Ledger(_ledger_url(folder))
         stored = Deliveries(ledger, clock=SystemClock()).backlog().counts[DeliveryState.WAITING]
