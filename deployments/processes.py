@@ -1,11 +1,15 @@
 """What an installation runs beside Prefect's server and the worker, as `runbook up` and the demo start it."""
 
 import sys
+import time
 from collections.abc import Mapping
 
+import requests
+
+from deployments.children import POLL_SECONDS, Child
 from deployments.ports import LOOPBACK, require_free
 from deployments.supervisor import Supervisor
-from runbook.errors import UsageError
+from runbook.errors import Transient, UsageError
 
 WEBHOOK_SETTINGS = ("RUNBOOK_WEBHOOK_SECRET", "RUNBOOK_WEBHOOK_SECRET_FILE")
 """Where the gateway's secret comes from; no other process gets to know it."""
@@ -14,7 +18,7 @@ PAGE_SETTINGS = ("RUNBOOK_APPROVER_SEEDS_FILE",)
 """Where the approval page's seeds are; no other process gets to know it."""
 
 _GATEWAY_NEEDS = ("RUNBOOK_POLICY", "RUNBOOK_LEDGER_URL")
-_LISTENING_SECONDS = 30.0
+_READY_SECONDS = 30.0
 
 
 def start_dispatchers(up: Supervisor, settings: Mapping[str, str]) -> None:
@@ -59,6 +63,8 @@ def start_gateway(
 
     Raises:
         UsageError: There is no webhook secret, or the port is taken.
+        ChildDied: It ended.
+        Transient: It was not ready in time.
     """
     if not any(secrets.get(name) for name in WEBHOOK_SETTINGS):
         raise UsageError(
@@ -73,5 +79,22 @@ def start_gateway(
         settings={**{name: settings[name] for name in _GATEWAY_NEEDS}, **secrets},
         reaches_prefect=True,  # the approval page wakes the run that it decided about
     )
-    gateway.await_line(lambda line: "The gateway listens on" in line, deadline_seconds=_LISTENING_SECONDS)
-    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    _await_ready(gateway, url)
+    return url
+
+
+def _await_ready(gateway: Child, url: str) -> None:
+    deadline = time.monotonic() + _READY_SECONDS
+    while time.monotonic() < deadline:
+        gateway.check()
+        try:
+            if requests.get(f"{url}/readyz", timeout=_READY_SECONDS).ok:
+                return
+        except requests.ConnectionError:
+            pass  # it is about to listen
+        time.sleep(POLL_SECONDS)
+    raise Transient(
+        f"The gateway was not ready within {_READY_SECONDS:.0f} s.",
+        next_step="read gateway.log; on a slow or busy machine, try again.",
+    )

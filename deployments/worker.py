@@ -24,7 +24,13 @@ _LOG = logging.getLogger("runbook.worker")
 FORKING = "forking-"
 """What Prefect's name of our worker begins with, so that a stock one that took over is told from it."""
 
-PRELOADED = ("deployments.forked_run", "runbook.installation", "flows.procedure", "flows.waking")
+PRELOADED = (
+    "deployments.preloaded",
+    "deployments.forked_run",
+    "runbook.installation",
+    "flows.procedure",
+    "flows.waking",
+)
 """What every run needs; the flows themselves are added from the allow-list."""
 
 
