@@ -16,7 +16,12 @@ from runbook.decisions.cache_selection import CacheSelection, restorable_refs, s
 from runbook.decisions.checklist import ChecklistFacts, SimilarIncident, answer_checklist
 from runbook.decisions.outage import OutsideReason, Together, alone, outage_fingerprint, outside_reason
 from runbook.decisions.remedy import RemedyDecision, RemedyFacts, decide_remedy, remedy_effects
-from runbook.decisions.severity import affected_ref, decide_severity
+from runbook.decisions.severity import (
+    affected_ref,
+    decide_severity,
+    is_documentation,
+    waiting_pull_requests,
+)
 from runbook.effects.actions_runs import RerunFailedJobs
 from runbook.effects.incident_issues import OpenIssue, ReopenIssue
 from runbook.engine.engine import Ended, Outcome, Verification
@@ -26,9 +31,9 @@ from runbook.engine.leases import Lease
 from runbook.engine.plan import Plan, PlanView
 from runbook.engine.plans import StoredPlan
 from runbook.engine.states import ExecutionState
-from runbook.failed_run import GREEN, incident_fingerprint, severity_facts
+from runbook.failed_run import GREEN, failed_jobs, incident_fingerprint, severity_facts
 from runbook.flaky_test import with_history
-from runbook.models import RegistryProbe, WorkflowRun
+from runbook.models import Job, RegistryProbe, WorkflowRun
 from runbook.policy import Remedy, Severity, WorkflowKind
 from runbook.requests import TriageRequest
 from runbook.triage.classes import FailureClass
@@ -78,7 +83,7 @@ def assess(run: Run, failed: WorkflowRun) -> Assessment:
     repository = run.repository
     jobs = read_jobs(repository.name, failed.id, attempt=failed.run_attempt)
     reading = classify_failed_run(failed, jobs)
-    around = read_surroundings(failed)
+    around = _as_the_branches_require(read_surroundings(failed), jobs)
     found = _with_history(run, failed, reading.classification, around)
     workflow = repository.workflow(failed.path)
     pulls = around.blocked_pull_requests or ()
@@ -89,6 +94,7 @@ def assess(run: Run, failed: WorkflowRun) -> Assessment:
             found.failure_class,
             blocked_pull_requests=tuple(pull.number for pull in pulls),
             passed_on_retry=around.passed_on_retry,
+            documentation_only=is_documentation(around.changed_paths, patterns=policy.triage.documentation),
         ),
         policy=policy,
     )
@@ -113,6 +119,18 @@ def assess(run: Run, failed: WorkflowRun) -> Assessment:
         assessed_at=run.here.clock.now(),
         wanted_within_minutes=policy.triage.assessment_minutes,
     )
+
+
+def _as_the_branches_require(around: Surroundings, jobs: tuple[Job, ...]) -> Surroundings:
+    """Leave out the pull requests that no failed job holds up: their branches require other checks."""
+    if around.blocked_pull_requests is None:
+        return around
+    waiting = waiting_pull_requests(
+        around.blocked_pull_requests,
+        failed_checks={job.name for job in failed_jobs(jobs)},
+        required_checks=around.required_checks,
+    )
+    return around.model_copy(update={"blocked_pull_requests": waiting})
 
 
 def _claim(run: Run, failed: WorkflowRun) -> State[None] | None:

@@ -156,6 +156,7 @@ def severity_facts(
     *,
     blocked_pull_requests: tuple[int, ...],
     passed_on_retry: bool,
+    documentation_only: bool = False,
 ) -> SeverityFacts:
     """Gather what a run's severity rests on.
 
@@ -165,6 +166,7 @@ def severity_facts(
         failure_class: What triage found.
         blocked_pull_requests: Open pull requests that it keeps from being merged.
         passed_on_retry: Whether a later attempt passed.
+        documentation_only: Whether the change under test touches documentation alone.
     """
     workflow = repository.workflow(run.path)
     ref = affected_ref(run, repository)
@@ -180,6 +182,7 @@ def severity_facts(
             failure_class is FailureClass.SECURITY_SCAN and workflow.required and ref is AffectedRef.RELEASE
         ),
         passed_on_retry=passed_on_retry,
+        documentation_only=documentation_only,
     )
 
 

@@ -1,7 +1,8 @@
 """Reads of workflow runs: the run, its jobs, their logs, its surroundings; and watching a re-run."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TypeVar
 
 from runbook import failed_run
@@ -37,13 +38,19 @@ class Classified(Frozen):
 
 
 class Surroundings(Frozen):
-    """What happened around a failed run; None where it could not be read, with a note."""
+    """What happened around a failed run; None where it could not be read, with a note.
+
+    ``required_checks`` has the base branches of the blocked pull requests, as far as that may be read, and
+    ``changed_paths`` what the change under test touches, where one pull request or one commit is that change.
+    """
 
     recent_runs: tuple[WorkflowRun, ...]
     blocked_pull_requests: tuple[PullRequest, ...] | None
     other_failures: tuple[FailingRun, ...] | None
     suspects: tuple[Suspect, ...] | None
     passed_on_retry: bool
+    required_checks: dict[str, tuple[str, ...]] = {}
+    changed_paths: tuple[str, ...] | None = None
     notes: tuple[str, ...]
 
 
@@ -138,13 +145,17 @@ def read_surroundings(run: WorkflowRun) -> Surroundings:
         "the workflow's recent runs",
         lambda: here.github.list_runs(repository, workflow=run.workflow_file, limit=triage.recent_runs + 1),
     )
+    pulls = readings.read(
+        "open pull requests", lambda: here.github.list_pull_requests(repository, head_sha=run.head_sha)
+    )
+    suspects = readings.read("commits since the last green run", lambda: _suspects(run))
     return Surroundings(
         recent_runs=tuple(other for other in recent or () if other.id != run.id)[: triage.recent_runs],
-        blocked_pull_requests=readings.read(
-            "open pull requests", lambda: here.github.list_pull_requests(repository, head_sha=run.head_sha)
-        ),
+        blocked_pull_requests=pulls,
+        required_checks=_required_checks(readings, repository, pulls or ()),
+        changed_paths=readings.read("the changed files", lambda: _changed_paths(run, pulls, suspects)),
         other_failures=readings.read("other failures", lambda: _other_failures(run, since)),
-        suspects=readings.read("commits since the last green run", lambda: _suspects(run)),
+        suspects=suspects,
         passed_on_retry=bool(readings.read("later attempts", lambda: _passed_later(run))),
         notes=tuple(readings.notes),
     )
@@ -210,6 +221,32 @@ class _Readings:
         except (Denied, Permanent) as error:
             self.notes.append(f"{what} could not be read: {error.message}")
             return None
+
+
+def _required_checks(
+    readings: _Readings, repository: str, pulls: Iterable[PullRequest]
+) -> dict[str, tuple[str, ...]]:
+    """Read what the pull requests' base branches require; a branch of which that is not known is left out."""
+    github = installation().github
+    known: dict[str, tuple[str, ...]] = {}
+    for base in sorted({pull.base_ref for pull in pulls}):
+        read = partial(github.required_checks, repository, base)
+        found = readings.read(f"the required checks of {base}", read)
+        if found is not None and not found.unreadable:
+            known[base] = found.contexts
+    return known
+
+
+def _changed_paths(
+    run: WorkflowRun, pulls: tuple[PullRequest, ...] | None, suspects: tuple[Suspect, ...] | None
+) -> tuple[str, ...] | None:
+    """Read what the change under test touches: its pull request, or the one commit since the last green run."""
+    github = installation().github
+    if pulls:
+        return github.pull_request_files(run.repository, pulls[0].number)
+    if suspects is not None and len(suspects) == 1:
+        return github.commit_files(run.repository, suspects[0].sha)
+    return None
 
 
 def _other_failures(run: WorkflowRun, since: datetime) -> tuple[FailingRun, ...]:

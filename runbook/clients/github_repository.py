@@ -154,6 +154,34 @@ class RepositoryCalls(Calls):
             parse("ref", lambda found: str(found["name"]), entry) for entry in islice(entries, limit)
         )
 
+    def commit_files(self, repository: str, sha: str) -> tuple[str, ...]:
+        """Return the paths that a commit changed; of a very large one GitHub names the first 300.
+
+        Args:
+            repository: ``owner/name``.
+            sha: The commit.
+        """
+        data = self._get(
+            f"{repository_path(repository)}/commits/{quoted(sha)}",
+            purpose=f"read what commit {sha} of {repository} changed",
+        )
+        return parse("commit", lambda found: tuple(one["filename"] for one in found["files"]), data)
+
+    def pull_request_files(self, repository: str, number: int, *, limit: int = 1_000) -> tuple[str, ...]:
+        """Return the paths that a pull request changes.
+
+        Args:
+            repository: ``owner/name``.
+            number: The pull request.
+            limit: The most to return.
+        """
+        entries = self._pages(
+            f"{repository_path(repository)}/pulls/{number}/files",
+            purpose=f"read what pull request {number} of {repository} changes",
+            field=None,
+        )
+        return tuple(parse("file", lambda found: found["filename"], one) for one in islice(entries, limit))
+
     def get_file(self, repository: str, path: str, *, ref: str | None = None) -> bytes:
         """Return a file's content.
 

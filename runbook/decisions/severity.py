@@ -1,10 +1,10 @@
 """How urgent is a failure? The runbook's severity classification (IR-05 to IR-08) as a pure function."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from enum import StrEnum
 from fnmatch import fnmatchcase
 
-from runbook.models import Frozen, WorkflowRun
+from runbook.models import Frozen, PullRequest, WorkflowRun
 from runbook.policy import Policy, RepositoryPolicy, Severity, WorkflowKind
 from runbook.triage.classes import FailureClass
 
@@ -104,6 +104,41 @@ def affected_ref(run: WorkflowRun, repository: RepositoryPolicy) -> AffectedRef:
     if any(fnmatchcase(name, pattern) for pattern in repository.release_refs):
         return AffectedRef.RELEASE
     return AffectedRef.OTHER_BRANCH
+
+
+def waiting_pull_requests(
+    pulls: Iterable[PullRequest],
+    *,
+    failed_checks: Collection[str],
+    required_checks: Mapping[str, Collection[str]],
+) -> tuple[PullRequest, ...]:
+    """Return the pull requests that a failure keeps from being merged (IR-06, IR-10).
+
+    Where a branch requires checks, one that is not among them holds up nobody. Where it requires none, or nobody
+    may read which, the policy's word on the workflow stands.
+
+    Args:
+        pulls: The open pull requests with the commit that failed.
+        failed_checks: The failed jobs' names, which are their checks' names.
+        required_checks: What each base branch is known to require.
+    """
+    failed = set(failed_checks)
+    return tuple(
+        pull
+        for pull in pulls
+        if not required_checks.get(pull.base_ref) or failed & set(required_checks[pull.base_ref])
+    )
+
+
+def is_documentation(paths: Collection[str] | None, *, patterns: Iterable[str]) -> bool:
+    """Tell whether a change touches documentation alone (IR-08).
+
+    Args:
+        paths: The changed files; None where they are not known.
+        patterns: Globs of documentation; ``*`` goes over folders.
+    """
+    globs = tuple(patterns)
+    return bool(paths) and all(any(fnmatchcase(path, glob) for glob in globs) for path in paths or ())
 
 
 def decide_severity(facts: SeverityFacts, *, policy: Policy) -> SeverityDecision:

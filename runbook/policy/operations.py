@@ -51,6 +51,10 @@ class Triage(Section):
         ge=2,
         description="Workflows failing together from which one outside cause is suspected (IR-12).",
     )
+    documentation: tuple[Name, ...] = Field(
+        default=("docs/*", "*.md", "*.rst", "*.adoc", "LICENSE*", ".github/ISSUE_TEMPLATE/*"),
+        description="Globs of files that are documentation; * goes over folders (IR-08).",
+    )
     max_suspects: Positive = Field(
         default=20, description="Commits since the last green run that are listed (IR-13)."
     )

@@ -171,6 +171,18 @@ def list_pulls_of_commit(call: Call) -> Reply:
     return call.page(rows, lambda one: shapes.pull(call, repo, one))
 
 
+@routes.add("GET", REPOSITORY + "/pulls/{number}/files", permission="pull_requests:read")
+def list_pull_files(call: Call) -> Reply:
+    """List the files that a pull request changes: those of the commits on its branch."""
+    repo = call.repo
+    found = repo.pulls.get(call.number("number"))
+    if found is None:
+        raise Refused(404, "Not Found")
+    commits = [one for one in repo.commits if one.branch == found.head or one.sha == found.sha]
+    changed = {path: one for one in reversed(commits) for path in one.files}
+    return call.page(sorted(changed), lambda path: shapes.changed_file(call, repo, changed[path], path))
+
+
 @routes.add("GET", REPOSITORY + "/pulls", permission="pull_requests:read")
 def list_pulls(call: Call) -> Reply:
     """List pull requests: ``state`` (open by default), ``head`` (owner:branch), ``base``; newest first."""

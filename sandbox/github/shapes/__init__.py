@@ -4,11 +4,12 @@ from sandbox.github.shapes.actions import artifact, cache, job, run, workflow
 from sandbox.github.shapes.common import full_user, repo_url, user, when
 from sandbox.github.shapes.hooks import comment_event, delivery, full_delivery, hook, ping, run_event
 from sandbox.github.shapes.issues import comment, event, issue, label
-from sandbox.github.shapes.repositories import commit, full_repository, permission_level, pull
+from sandbox.github.shapes.repositories import changed_file, commit, full_repository, permission_level, pull
 
 __all__ = [
     "artifact",
     "cache",
+    "changed_file",
     "comment",
     "comment_event",
     "commit",

@@ -165,11 +165,12 @@ def commit(call: Call, repo: Repository, one: Commit, *, files: bool = False) ->
     }
     if files:
         body["stats"] = {"total": len(one.files), "additions": len(one.files), "deletions": 0}
-        body["files"] = [_changed_file(call, repo, one, path) for path in one.files]
+        body["files"] = [changed_file(call, repo, one, path) for path in one.files]
     return body
 
 
-def _changed_file(call: Call, repo: Repository, one: Commit, path: str) -> Json:
+def changed_file(call: Call, repo: Repository, one: Commit, path: str) -> Json:
+    """Return a file that a commit changed."""
     html = f"{call.site}/{repo.full_name}"
     return {
         "sha": sha_of(path + one.sha),

@@ -107,3 +107,11 @@ def test_the_pages_behind_html_urls_show_text_as_text(bot: Api) -> None:
     assert "&lt;script&gt;" in shown
     assert "<script>" not in shown
     assert "failure" in bot.get(run["html_url"].removeprefix(bot.url)).text
+
+
+def test_a_pull_request_tells_the_files_that_it_changes(bot: Api) -> None:
+    number = next(one["number"] for one in bot.get("pulls").json() if one["head"]["ref"] == "topic")
+    files = bot.get(f"pulls/{number}/files")
+    assert files.status_code == 200
+    assert [one["filename"] for one in files.json()] == ["src/y.py"]
+    assert bot.get("pulls/9999/files").status_code == 404

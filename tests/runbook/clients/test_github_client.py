@@ -475,3 +475,10 @@ def test_comments_read_again_cost_nothing_until_one_changes(box: sandbox.Box, gi
     assert [one.body for one in github.list_comments(REPO, issue.number)] == ["edited"]
     del box.repository.comments[comment.id]
     assert github.list_comments(REPO, issue.number) == ()
+
+
+def test_the_files_of_a_commit_and_of_a_pull_request_are_read(github: GitHubClient) -> None:
+    (request,) = github.list_pull_requests(REPO)
+    changed = ("agent/model.py", "pyproject.toml")
+    assert github.pull_request_files(REPO, request.number) == changed
+    assert github.commit_files(REPO, request.head_sha) == changed

@@ -13,9 +13,11 @@ from runbook.decisions.severity import (
     SeverityRule,
     affected_ref,
     decide_severity,
+    is_documentation,
+    waiting_pull_requests,
 )
-from runbook.models import WorkflowRun
-from runbook.policy import Policy, Severity, SeverityRules, WorkflowKind, parse_policy
+from runbook.models import PullRequest, WorkflowRun
+from runbook.policy import Policy, Severity, SeverityRules, Triage, WorkflowKind, parse_policy
 from runbook.policy.repositories import RepositoryPolicy
 from runbook.triage.classes import FailureClass as Class
 
@@ -218,3 +220,49 @@ def test_a_forks_branch_is_not_ours_whatever_it_is_called(head_branch: str) -> N
     run = _run("workflow_run", head_branch)
     assert affected_ref(run, repository) is not _PULL
     assert affected_ref(run.model_copy(update={"from_fork": True}), repository) is _PULL
+
+
+# --- what a pull request waits for, and what is documentation ---------------------------------------------
+
+
+def pull(number: int, base: str) -> PullRequest:
+    """An open pull request."""
+    return PullRequest(
+        number=number, title="t", author="bob", head_sha="a", head_ref="topic", base_ref=base, html_url="u"
+    )
+
+
+@pytest.mark.parametrize(
+    ("required", "waiting"),
+    [
+        ({"main": ("lint", "test")}, [1, 2]),
+        ({"main": ("lint",)}, [2]),
+        ({"main": ("lint",), "next": ("scan",)}, []),
+        ({"main": ()}, [1, 2]),  # nothing is required: the policy's word on the workflow stands
+        ({}, [1, 2]),  # nobody may read it
+    ],
+)
+def test_a_pull_request_waits_for_the_checks_that_its_branch_requires(
+    required: dict[str, tuple[str, ...]], waiting: list[int]
+) -> None:
+    pulls = (pull(1, "main"), pull(2, "next"))
+    found = waiting_pull_requests(pulls, failed_checks={"test", "build"}, required_checks=required)
+    assert [one.number for one in found] == waiting
+
+
+@pytest.mark.parametrize(
+    ("paths", "alone"),
+    [
+        (("docs/wake-word.md",), True),
+        (("docs/deep/down/picture.png", "README.md"), True),
+        (("agent/README.md",), True),
+        (("docs/conf.py", "agent/speech.py"), False),
+        (("pyproject.toml",), False),
+        ((), False),
+        (None, False),
+    ],
+)
+def test_a_change_of_documentation_alone_is_known_by_its_paths(
+    paths: tuple[str, ...] | None, alone: bool
+) -> None:
+    assert is_documentation(paths, patterns=Triage().documentation) is alone
