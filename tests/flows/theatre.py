@@ -189,6 +189,20 @@ class Theatre:
         key = str(uuid.uuid4())
         return self.until("the run", lambda: self.prefect.create(procedure, request, idempotency_key=key))
 
+    def pause(self, procedure: str) -> None:
+        """Keep a procedure's schedule from starting runs of its own: those of reconcile would triage every story's."""
+        deployment = self.until("the deployments", lambda: self._deployment(procedure))
+        self.until(
+            "the schedule's pause", lambda: self._posted(f"/deployments/{deployment}/pause_deployment")
+        )
+
+    def _deployment(self, procedure: str) -> str | None:
+        answer = requests.get(f"{self.prefect.url}/deployments/name/{procedure}/default", timeout=10)
+        return str(answer.json()["id"]) if answer.ok else None
+
+    def _posted(self, path: str) -> bool | None:
+        return requests.post(f"{self.prefect.url}{path}", json={}, timeout=10).ok or None
+
     def resume(self, run_id: str) -> None:
         """Resume a run in Prefect, as anybody could."""
         self.until("the resume", lambda: self.prefect.resume(run_id) or True)  # type: ignore[func-returns-value]
@@ -332,6 +346,7 @@ def open_theatre(folder: Path) -> Iterator[Theatre]:
         with PrefectRuns(up.api_url) as prefect:
             theatre = Theatre(up, box, here, prefect, policy, environment, folder)
             try:
+                theatre.pause("reconcile-failed-runs")
                 theatre.start_worker()
                 yield theatre
             finally:
