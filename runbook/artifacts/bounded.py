@@ -19,6 +19,9 @@ MOST_JSON_VALUES = 1_000_000
 MOST_XML_BYTES = 32 * 1024 * 1024
 MOST_XML_ELEMENTS = 300_000
 MOST_XML_DEPTH = 50
+MOST_XML_TAG_BYTES = 2 * 1024 * 1024
+"""Of one tag or comment: the parser holds it whole, and looks through it again with each piece that it is fed."""
+
 MOST_ENTRIES = 20_000
 """Entries of one list that are looked at."""
 
@@ -130,6 +133,8 @@ def read_xml(stream: IO[bytes], *, only_root: Collection[str] = ()) -> Tree:
         _feed(builder, stream)
     except _Enough as enough:
         cut = str(enough)
+        if not builder.elements:
+            raise Unreadable(cut) from enough
     except (expat.ExpatError, ValueError, LookupError) as error:
         if not builder.elements:
             raise Unreadable(f"it is no XML ({error})") from error
@@ -142,6 +147,10 @@ def _feed(builder: _Builder, stream: IO[bytes]) -> None:
     while chunk := stream.read(_CHUNK_BYTES):
         builder.parser.Parse(chunk, False)
         read += len(chunk)
+        if read - builder.parser.CurrentByteIndex > MOST_XML_TAG_BYTES:
+            raise _Enough(
+                f"one tag in it is larger than {MOST_XML_TAG_BYTES // 1024**2} MiB, and it was read up to there"
+            )
         if read > MOST_XML_BYTES:
             raise _Enough(f"only its first {MOST_XML_BYTES // 1024**2} MiB were read")
     builder.parser.Parse(b"", True)

@@ -1,6 +1,7 @@
 """The artifacts of one failed attempt: which are read, and what they say."""
 
 import re
+import time
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from fnmatch import fnmatchcase
@@ -22,6 +23,9 @@ USUAL_NAMES = re.compile(
     r"|(?:security|scan)[\w. -]*(?:results?|reports?)"
 )
 """What workflows call the artifacts that hold reports, where the policy names none."""
+
+MOST_SECONDS = 60.0
+"""Time for all reports of a run: who writes them to be slow to read must not hold the triage up."""
 
 _CLOCKS_DIFFER = timedelta(minutes=1)
 
@@ -84,9 +88,14 @@ def read_artifacts(
         return Findings(notes=(f"the run's artifacts could not be listed: {error.message}",))
     choice = choose_artifacts(listed, run, wanted=wanted, limits=limits)
     parts = [Findings(notes=choice.notes)]
-    for one in choice.chosen:
+    until = time.monotonic() + MOST_SECONDS  # the processor's time, which no virtual clock shortens
+    for number, one in enumerate(choice.chosen):
+        if time.monotonic() > until:
+            left = len(choice.chosen) - number
+            parts.append(Findings(notes=(f"{left} more artifacts were not read: it took too long",)))
+            break
         report(one.name)
-        parts.append(_read(github, run, one, limits))
+        parts.append(_read(github, run, one, limits, in_time=lambda: time.monotonic() <= until))
     return joined(parts)
 
 
@@ -123,10 +132,17 @@ def with_coverage_before(github: GitHubClient, run: WorkflowRun, findings: Findi
     return findings.model_copy(update={"coverage": compared})
 
 
-def _read(github: GitHubClient, run: WorkflowRun, one: Artifact, limits: ArchiveLimits) -> Findings:
+def _read(
+    github: GitHubClient,
+    run: WorkflowRun,
+    one: Artifact,
+    limits: ArchiveLimits,
+    *,
+    in_time: Callable[[], bool],
+) -> Findings:
     try:
         with spooled(github.stream_artifact(run.repository, one.id, largest_bytes=limits.bytes)) as file:
-            return read_archive(file, one.name, limits=limits)
+            return read_archive(file, one.name, limits=limits, in_time=in_time)
     except (Denied, Permanent, Transient) as error:
         # The logs were read already: what the reports would add is not worth a failed triage.
         return Findings(notes=(f"artifact {one.name} was not read: {error.message}",))

@@ -1,6 +1,7 @@
 """From a spooled archive to findings: which members are opened, by whom, and what is said of the others."""
 
 import re
+from collections.abc import Callable
 from typing import IO
 
 from runbook.artifacts import reports_json, reports_xml
@@ -17,13 +18,20 @@ _LCOV = re.compile(r"(?i)(?:^|[/\\])(?:lcov[^/\\]*\.(?:info|dat)|[^/\\]*\.lcov|c
 _ARCHIVE = re.compile(r"(?i)\.(?:zip|tar|tgz|gz|xz|bz2|zst|7z)$")
 
 
-def read_archive(file: IO[bytes], artifact: str, *, limits: ArchiveLimits | None = None) -> Findings:
+def read_archive(
+    file: IO[bytes],
+    artifact: str,
+    *,
+    limits: ArchiveLimits | None = None,
+    in_time: Callable[[], bool] = lambda: True,
+) -> Findings:
     """Read the reports in an artifact; whatever cannot be read is noted, and the others still are.
 
     Args:
         file: The spooled zip.
         artifact: The artifact's name.
         limits: How much of it is read.
+        in_time: Asked before each report: false leaves it and the others shut.
     """
     limits = limits or ArchiveLimits()
     try:
@@ -32,8 +40,12 @@ def read_archive(file: IO[bytes], artifact: str, *, limits: ArchiveLimits | None
         return Findings(notes=(f"artifact {artifact} was not read: {error.message}",))
     names = list(dict.fromkeys(name for name in archive.names if _is_report(name)))
     names.sort(key=lambda name: _LIKELY.search(name) is None)  # stable: the archive's order otherwise
-    parts = [_read_member(archive, name, f"{artifact}/{name}") for name in names[: limits.members]]
-    return joined((*parts, Findings(notes=_left_shut(archive, artifact, len(names) - limits.members))))
+    parts: list[Findings] = []
+    for name in names[: limits.members]:
+        if not in_time():
+            break
+        parts.append(_read_member(archive, name, f"{artifact}/{name}"))
+    return joined((*parts, Findings(notes=_left_shut(archive, artifact, len(names) - len(parts)))))
 
 
 def read_report(stream: IO[bytes], name: str) -> Findings:

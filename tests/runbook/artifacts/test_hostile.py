@@ -55,6 +55,22 @@ def test_a_deep_report_is_read_up_to_its_allowed_depth() -> None:
     assert "nested" in found.notes[0]
 
 
+@pytest.mark.parametrize("begin", ["", f"<testsuites><testsuite>{FAILED.format(1)}"])
+def test_a_tag_of_many_megabytes_is_not_waited_for(begin: str) -> None:
+    attributes = " ".join(f'a{number}="x"' for number in range(1_000_000))
+    found = artifact({"junit.xml": f"{begin}<testsuite {attributes}/>"})
+    assert len(found.failed_tests) == bool(begin)
+    assert "one tag in it is larger than 2 MiB" in found.notes[0]
+
+
+def test_reports_that_take_too_long_are_left_shut() -> None:
+    answers = iter([True, False])
+    files = archive({"junit-1.xml": JUNIT, "junit-2.xml": JUNIT, "junit-3.xml": JUNIT})
+    found = read_archive(files, "reports", in_time=lambda: next(answers))
+    assert {test.report for test in found.failed_tests} == {"reports/junit-1.xml"}
+    assert found.notes == ("artifact reports: 2 more reports in it were not read",)
+
+
 @pytest.mark.parametrize("many", [1_000, 5_000])
 def test_more_failures_than_are_kept_are_counted(many: int) -> None:
     kept = artifact({"junit.xml": f"<testsuite>{''.join(map(FAILED.format, range(many)))}</testsuite>"})

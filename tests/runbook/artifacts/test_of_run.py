@@ -8,6 +8,7 @@ import pytest
 from pydantic import SecretStr
 
 import sandbox
+from runbook.artifacts import of_run
 from runbook.artifacts.archive import ArchiveLimits
 from runbook.artifacts.of_run import (
     MOST_ARTIFACTS,
@@ -117,6 +118,13 @@ def test_artifacts_that_github_does_not_give_end_no_triage(desk: Desk, fault: st
     found = desk.read()
     assert found.empty
     assert any("could not be listed" in note or "was not read" in note for note in found.notes)
+
+
+def test_artifacts_that_take_too_long_are_said(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(of_run, "MOST_SECONDS", -1.0)
+    found = desk.read()
+    assert found.empty
+    assert "3 more artifacts were not read: it took too long" in found.notes
 
 
 def test_coverage_is_compared_with_the_last_green_run(desk: Desk) -> None:
