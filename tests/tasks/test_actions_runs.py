@@ -11,9 +11,12 @@ from uuid import uuid4
 import pytest
 
 from runbook.engine.engine import Verification
+from runbook.policy import Policy
+from runbook.triage.catalogue import builtin_catalogue
+from runbook.triage.classes import FailureClass
 from tasks import actions_runs, progress
 from tests.runbook.engine.conftest import REPOSITORY, TIMINGS
-from tests.runbook.engine.desk import Desk, open_desk
+from tests.runbook.engine.desk import PEOPLE, SCENARIO, Desk, open_desk
 
 
 @dataclass
@@ -47,6 +50,48 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
     monkeypatch.setattr(progress, "update_progress_artifact", lambda *_args, **_artifact: None)
     with open_desk(tmp_path) as opened:
         yield opened
+
+
+CASE = '<testcase classname="tests.test_call" name="test_ring"><failure message="no ring"/></testcase>'
+JUNIT = f"<testsuite>{CASE}</testsuite>"
+WITH_REPORTS: dict[str, Any] = {
+    **SCENARIO,
+    "repositories": {
+        REPOSITORY: {
+            "roles": PEOPLE,
+            "workflows": [{"file": "ci-test.yml", "name": "CI Test"}],
+            "runs": [
+                {
+                    "workflow": "ci-test.yml",
+                    "ago": "30m",
+                    "logs_gone": True,
+                    "jobs": [{"name": "test", "seconds": 10, "conclusion": "failure"}],
+                    "artifacts": [{"name": "junit", "files": {"junit.xml": JUNIT}}],
+                }
+            ],
+        }
+    },
+}
+
+
+def test_a_runs_reports_are_read_where_its_logs_are_gone(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "second").mkdir()
+    with open_desk(tmp_path / "second", WITH_REPORTS) as here:
+        policy = Policy.model_validate(
+            {"repositories": [{"name": REPOSITORY}], "approvals": {"approvers": ["alice"]}}
+        )
+        github = here.engine.world.github
+        installed = SimpleNamespace(github=github, policy=policy, catalogue=builtin_catalogue())
+        monkeypatch.setattr(actions_runs, "installation", lambda: installed)
+        run = actions_runs.read_run.fn(REPOSITORY, here.run_id, attempt=None)
+        found = actions_runs.classify_failed_run.fn(
+            run, actions_runs.read_jobs.fn(REPOSITORY, here.run_id, attempt=1)
+        )
+    assert found.classification.failure_class is FailureClass.TEST_FAILURE
+    assert [test.identity for test in found.findings.failed_tests] == ["tests.test_call::test_ring"]
+    assert found.notes == ("the log of test has expired or was deleted (410)",)
 
 
 def watch(
