@@ -16,10 +16,13 @@ import typer
 from deployments.cli import (
     approval_commands,
     audit_commands,
+    backtest_command,
     demo_command,
     doctor,
+    enrol_command,
     incident_commands,
     information_commands,
+    init_command,
     journal_commands,
     ledger_commands,
     run_commands,
@@ -60,7 +63,10 @@ def common(
 
 for _group in (
     demo_command,
+    init_command,
     why_command,
+    backtest_command,
+    enrol_command,
     approval_commands,
     journal_commands,
     information_commands,

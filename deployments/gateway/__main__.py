@@ -12,14 +12,17 @@ from collections.abc import Sequence
 import uvicorn
 
 from deployments.gateway.app import Limits, create_app
+from deployments.gateway.approval_page import approval_router, desk_of
 from deployments.gateway.bodies import MEBIBYTE
 from deployments.gateway.policy_in_force import PolicyInForce
 from deployments.gateway.signatures import WebhookSecrets
 from deployments.ports import LOOPBACK, is_loopback, require_free
+from deployments.waking import resume
 from runbook.clock import SystemClock
 from runbook.engine.deliveries import Deliveries
 from runbook.engine.ledger import Ledger
 from runbook.errors import RunbookError
+from runbook.installation import Installation
 from runbook.policy import find_policy
 from runbook.scrub import install_log_scrubber
 from runbook.settings import Settings
@@ -62,6 +65,8 @@ def _serve(host: str, port: int, *, largest_body_bytes: int) -> int:
     webhook_secrets = WebhookSecrets.from_environment()
     policy = PolicyInForce(find_policy())
     ledger = Ledger(settings.ledger_url.get_secret_value(), busy_timeout_seconds=_BUSY_TIMEOUT_SECONDS)
+    # The approval page reads plans and takes decisions; it asks GitHub nothing, and may be the only thing that works.
+    here = Installation(settings=settings, policy=policy(), clock=clock)
     if not is_loopback(host):
         _LOG.warning("The gateway listens on %s in plain HTTP: put a proxy that ends TLS before it.", host)
     app = create_app(
@@ -70,6 +75,7 @@ def _serve(host: str, port: int, *, largest_body_bytes: int) -> int:
         webhook_secrets=webhook_secrets.current,
         clock=clock,
         limits=Limits(largest_body_bytes=largest_body_bytes),
+        routers=(approval_router(desk_of(here, wake=resume)),),
     )
     server = uvicorn.Server(
         uvicorn.Config(
@@ -88,6 +94,7 @@ def _serve(host: str, port: int, *, largest_body_bytes: int) -> int:
         server.run()
     finally:
         ledger.close()
+        here.ledger.close()
     return 0 if server.started else 1
 
 
