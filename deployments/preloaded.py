@@ -14,11 +14,11 @@ from runbook.triage.catalogue import builtin_catalogue, catalogue_with
 def compile_signatures() -> None:
     """Compile the catalogue that runs will ask for."""
     try:
-        _ = catalogue_with(load_policy(Settings.from_environment().policy_file).known_issues).database
+        _ = catalogue_with(load_policy(Settings.from_environment().policy_file).known_issues).databases
     except RunbookError as error:
         # A run says what is wrong with the policy; the built-in signatures are ready for when it is mended.
         logging.getLogger("runbook.worker").warning("The policy cannot be read yet: %s", error)
-        _ = builtin_catalogue().database
+        _ = builtin_catalogue().databases
 
 
 compile_signatures()

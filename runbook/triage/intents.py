@@ -19,7 +19,8 @@ _INTENTS = (
         r"\b(?:\w*lint\w*|ruff|flake8|mypy|pyright|pylint|black|isort|eslint|prettier|clippy|(?:go)?fmt|format(?:ting)?"
         r"|type.?check\w*|pre-commit|checkstyle|spotless\w*|rubocop|golangci\S*|shellcheck|hadolint|static.?analysis"
         r"|style|vet|detekt|biome|codespell|typos|phpcs|phpstan|psalm|php-cs-fixer|(?:flutter|dart) analyze"
-        r"|clang-tidy|clang-format|standard|xo|tflint|credo|dialyzer|swiftformat|kubeconform)\b",
+        r"|clang-tidy|clang-format|standard(?:rb)?|xo|credo|dialyzer|swiftformat|kubeconform|luacheck|sqlfluff|dprint|\w*fmt|reuse|lychee|reviewdog"
+        r"|quality.?gate|knip|taplo|pint|staticcheck|pydocstyle|vulture|interrogate|\w*pyright|machete)\b",
     ),
     (
         FailureClass.TEST_FAILURE,

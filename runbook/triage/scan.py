@@ -92,7 +92,8 @@ def scan_chunks(
             state.columns = bool(opening.step)
             first_at = opening.at
         found.clear()
-        catalogue.database.scan(block.data, match_event_handler=on_match)
+        for database in catalogue.databases:
+            database.scan(block.data, match_event_handler=on_match)
         found.sort()
         state.confirm(block, found)
         lines = block.first_line - 1 + block.line_ends

@@ -109,6 +109,11 @@ def test_a_policys_own_signature_may_use_any_regular_expression(pattern: str, li
     assert mine[0].signature.proposal == "Warm it up."
 
 
+def test_a_policys_own_signature_leaves_the_built_in_database_as_it_was_tested() -> None:
+    catalogue = catalogue_with((_issue("flux", "flux"),))
+    assert catalogue.databases[:-1] == CATALOGUE.databases
+
+
 def test_without_known_issues_the_built_in_catalogue_is_shared() -> None:
     assert catalogue_with(()) is builtin_catalogue()
 
