@@ -13,7 +13,6 @@ import typer
 
 from deployments.cli import terminal
 from deployments.cli.options import JsonOption, PolicyOption
-from runbook.clock import SystemClock
 from runbook.errors import Transient, UsageError
 
 if TYPE_CHECKING:
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
 
     from runbook.backtest.reading import Report
     from runbook.backtest.report import Assumptions, BacktestReport, ClassRow, RemedyRow
+    from runbook.backtest.stopping import StoppableClock
     from runbook.clients.github_client import GitHubClient
     from runbook.policy import Policy
 
@@ -59,6 +59,7 @@ def backtest(
     the same command goes on from there.
     """
     from runbook.backtest.report import Assumptions
+    from runbook.backtest.stopping import StoppableClock
     from runbook.backtest.store import cache_folder
     from runbook.clients.github_client import GitHubClient
     from runbook.scrub import install_log_scrubber
@@ -68,12 +69,14 @@ def backtest(
     span = parse_span(since)
     settings = Settings.from_environment()
     given, name = _policy_and_repository(repository)
-    with GitHubClient.from_settings(settings, purpose="read a repository's history") as github:
+    clock = StoppableClock()
+    with GitHubClient.from_settings(settings, purpose="read a repository's history", clock=clock) as github:
         rules = _covering(given, github, name)
         answer = _answer(
             github,
             rules,
             name,
+            clock=clock,
             folder=cache_folder(os.environ, api_url=settings.github_api_url, repository=name),
             span=span,
             limit=limit,
@@ -132,6 +135,7 @@ def _answer(
     policy: "Policy",
     name: str,
     *,
+    clock: "StoppableClock",
     folder: Path,
     span: timedelta,
     limit: int | None,
@@ -143,7 +147,7 @@ def _answer(
     from runbook.backtest.store import Store
     from runbook.triage.catalogue import catalogue_with
 
-    now = SystemClock().now()
+    now = clock.now()
     try:
         with _progress() as report:
             history = HistoryReader(
@@ -153,6 +157,7 @@ def _answer(
                 repository=name,
                 catalogue=catalogue_with(policy.known_issues),
                 report=report,
+                stop=clock.stop,
             ).read(since=now - span, until=now, limit=limit)
     except (KeyboardInterrupt, Transient):
         terminal.note(f"What was read is kept in {folder}: the same command goes on from there.")

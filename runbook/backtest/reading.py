@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
+from functools import cache, cached_property
 from importlib import resources
 
 from runbook.backtest.facts import FailureFacts, History
@@ -52,6 +52,7 @@ class HistoryReader:
         repository: owner/name.
         catalogue: The signatures.
         report: Told of the progress, in the caller's thread.
+        stop: Called when it is interrupted; ends what the client waits for in other threads.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class HistoryReader:
         repository: str,
         catalogue: Catalogue,
         report: Report,
+        stop: Callable[[], None] = lambda: None,
     ) -> None:
         self._github = github
         self._store = store
@@ -70,6 +72,7 @@ class HistoryReader:
         self._repository = policy.repository(repository)
         self._catalogue = catalogue
         self._report = report
+        self._stop = stop
         self._of_thread = threading.local()
 
     def read(self, *, since: datetime, until: datetime, limit: int | None = None) -> History:
@@ -166,7 +169,8 @@ class HistoryReader:
 
     def _failures(self, failed: list[WorkflowRun]) -> tuple[FailureFacts, ...]:
         found: dict[tuple[int, int], FailureFacts] = {}
-        with ThreadPoolExecutor(max_workers=READERS, thread_name_prefix="backtest") as readers:
+        workers = max(1, min(READERS, len(failed)))
+        with ThreadPoolExecutor(max_workers=workers, thread_name_prefix="backtest") as readers:
             waiting = {
                 readers.submit(self._failure, run): (run.id, run.run_attempt) for run in reversed(failed)
             }
@@ -175,6 +179,7 @@ class HistoryReader:
                     found[waiting[done]] = done.result()
                     self._report("failed attempts", len(found), len(failed))
             except BaseException:
+                self._stop()
                 readers.shutdown(wait=True, cancel_futures=True)  # those under way are kept as well
                 raise
         return tuple(found[run.id, run.run_attempt] for run in failed)
@@ -249,7 +254,9 @@ class HistoryReader:
         )
 
 
+@cache
 def _triage_code() -> list[str]:
+    """Return what tells the code of triage apart, as this process has it."""
     folders = (resources.files("runbook.triage"), resources.files("runbook.artifacts"))
     files = [file for folder in folders for file in folder.iterdir() if file.name.endswith(".py")]
     files.append(resources.files("runbook") / "failed_run.py")

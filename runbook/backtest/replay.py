@@ -1,8 +1,8 @@
 """What the product would have done, failure by failure, with the code that does it: a pure function of the history.
 
-Two things the past does not tell are taken for granted and said in the report. An incident ends when every workflow
-that belongs to it is green again on its branch, as somebody would have closed it then. And a cache that a log names
-as restored existed.
+What the past does not tell is taken for granted, and said in docs/backtest.md: an incident ends when every workflow
+that belongs to it is green again on its branch, as somebody would have closed it then; a cache that a log names as
+restored existed; nobody threw the kill switch.
 """
 
 from collections import defaultdict
@@ -10,6 +10,12 @@ from datetime import datetime, timedelta
 
 from runbook.backtest.facts import FailureFacts, History
 from runbook.backtest.judge import Judgement, Outcome, Past, judge_class, judge_remedy, outcome_of
+from runbook.decisions.automatic import (
+    AutomaticFacts,
+    SwitchDecision,
+    decide_automatic,
+    remedied_targets,
+)
 from runbook.decisions.cache_selection import CacheSelection, ChosenCache
 from runbook.decisions.outage import (
     OpenIncident,
@@ -19,14 +25,15 @@ from runbook.decisions.outage import (
     outage_fingerprint,
     outside_reason,
 )
-from runbook.decisions.remedy import RemedyFacts, decide_remedy
+from runbook.decisions.remedy import RemedyDecision, RemedyFacts, decide_remedy, remedy_effects
 from runbook.decisions.severity import AffectedRef, affected_ref, decide_severity
 from runbook.failed_run import incident_fingerprint, severity_facts
 from runbook.models import ActionsCache, Frozen, WorkflowRun
-from runbook.policy import Policy, Remedy, RepositoryPolicy, Severity
+from runbook.policy import Policy, Remedy, RemedyPolicy, RepositoryPolicy, Severity
 from runbook.triage.classes import FailureClass
 
 _DAY = timedelta(days=1)
+_SWITCH = SwitchDecision(stopped=False, reason="the past does not tell when anybody threw it")
 
 
 class ReplayedFailure(Frozen):
@@ -160,14 +167,15 @@ class _Replaying:
         outcome = outcome_of(facts.run, self._past)
         severity = self._severity(facts)
         incident = self._join(facts, severity, outcome)
-        remedies, why = self._remedies(facts)
+        decision, automatic = self._remedy(facts)
+        remedies = decision.remedies
         return ReplayedFailure(
             facts=facts,
             incident=incident.number,
             severity=severity,
             remedies=remedies,
-            why=why,
-            automatic=bool(remedies) and self._is_automatic(facts),
+            why=decision.reason,
+            automatic=automatic,
             outcome=outcome,
             class_judgement=judge_class(facts.classification.failure_class, outcome),
             remedy_judgement=judge_remedy(remedies, outcome) if remedies else None,
@@ -197,7 +205,7 @@ class _Replaying:
             fingerprint = outage_fingerprint(reason, fingerprint)
             outside = alone(reason, workflow_file=run.workflow_file, failed_at=run.updated_at)
         still_open = [one for one in self._incidents if one.is_open(run.updated_at)]
-        incident = self._outage(outside, still_open)
+        incident = self._outage(outside, still_open) or self._outage(outside, self._lately(run.updated_at))
         if incident is None:
             incident = next((one for one in still_open if one.fingerprint == fingerprint), None)
         if incident is None:
@@ -206,47 +214,61 @@ class _Replaying:
         incident.add(run, outcome, outside)
         return incident
 
-    def _outage(self, outside: Together | None, still_open: list[_Open]) -> _Open | None:
+    def _lately(self, now: datetime) -> list[_Open]:
+        """Return the incidents that ended within the window: an outage goes on in its incident."""
+        since = now - timedelta(minutes=self._policy.triage.outage_window_minutes)
+        return [one for one in self._incidents if one.over_at is not None and since <= one.over_at <= now]
+
+    def _outage(self, outside: Together | None, incidents: list[_Open]) -> _Open | None:
         if outside is None:
             return None
         known = [
             OpenIncident(id=one.number, together=one.together)
-            for one in still_open
+            for one in incidents
             if one.together is not None
         ]
         window = self._policy.triage.outage_window_minutes
         joins = decide_outage(outside, known, window_minutes=window).joins
-        return next((one for one in still_open if one.number == joins), None)
+        return next((one for one in incidents if one.number == joins), None)
 
-    def _remedies(self, facts: FailureFacts) -> tuple[tuple[Remedy, ...], str]:
+    def _remedy(self, facts: FailureFacts) -> tuple[RemedyDecision, bool]:
+        """Return what is proposed, and whether it needs no person."""
         run, found = facts.run, facts.classification
-        earlier = self._reruns[run.workflow_file]
-        proposed = self._policy.remedy(found.failure_class).propose
-        decision = decide_remedy(
-            RemedyFacts(
-                run=run,
-                failure_class=found.failure_class,
-                cache_keys=found.cache_keys,
-                caches=_named_caches(run, found.cache_keys),
-                reruns_of_run=run.run_attempt - 1,
-                reruns_today=_within_a_day(earlier, run.updated_at),
-            ),
-            proposed=proposed,
-            caps=self._policy.caps,
+        limited = found.failure_class is FailureClass.RATE_LIMIT
+        remedy = self._policy.remedy(found.failure_class)
+        known = RemedyFacts(
+            run=run,
+            failure_class=found.failure_class,
+            cache_keys=found.cache_keys,
+            caches=_named_caches(run, found.cache_keys),
+            reruns_of_run=run.run_attempt - 1,
+            reruns_today=_within_a_day(self._reruns[run.workflow_file], run.updated_at),
+            limit_ends_at=found.rate_limit_reset_at if limited else None,
         )
+        decision = decide_remedy(known, proposed=remedy.propose, caps=self._policy.caps)
         if Remedy.RERUN_FAILED_JOBS in decision.remedies:
-            earlier.append(run.updated_at)
-        return decision.remedies, decision.reason
+            self._reruns[run.workflow_file].append(run.updated_at)
+        return decision, bool(decision.remedies) and self._is_automatic(known, decision, remedy)
 
-    def _is_automatic(self, facts: FailureFacts) -> bool:
-        if not self._policy.remedy(facts.classification.failure_class).automatic:
-            return False
-        earlier = self._automatic[facts.run.workflow_file]
-        cap = self._policy.caps.automatic_remedies_per_target_per_day
-        if _within_a_day(earlier, facts.run.updated_at) >= cap:
-            return False
-        earlier.append(facts.run.updated_at)
-        return True
+    def _is_automatic(self, known: RemedyFacts, decision: RemedyDecision, remedy: RemedyPolicy) -> bool:
+        now = known.run.updated_at
+        effects = remedy_effects(known, decision)
+        targets = remedied_targets(effects)
+        decided = decide_automatic(
+            AutomaticFacts(
+                by_triage=True,
+                reset_known=known.limit_ends_at is not None,
+                used_today={target: _within_a_day(self._automatic[target], now) for target in targets},
+            ),
+            effects,
+            remedy=remedy,
+            caps=self._policy.caps,
+            read_switch=lambda: _SWITCH,
+        )
+        if decided.automatic:
+            for target in targets:
+                self._automatic[target].append(now)
+        return decided.automatic
 
 
 def _within_a_day(times: list[datetime], now: datetime) -> int:

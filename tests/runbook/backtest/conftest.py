@@ -1,8 +1,10 @@
 """The simulated year, a client that reads it, and a cache folder."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import SecretStr
@@ -29,6 +31,35 @@ def box() -> Iterator[sandbox.Box]:
         with sandbox.running(year.scenario(), clock=clock) as running:
             year.add_attempts(running)
             yield running
+
+
+@dataclass(frozen=True)
+class Whole:
+    """The whole year, read once."""
+
+    history: History
+    folder: Path
+    requests: list[dict[str, Any]]
+
+    @property
+    def logs(self) -> list[str]:
+        """The logs that were asked for."""
+        return logs_in(self.requests)
+
+
+def logs_in(requests: list[dict[str, Any]]) -> list[str]:
+    """Return the paths of the logs that were asked for, sorted."""
+    return sorted(one["path"] for one in requests if one["path"].endswith("/logs"))
+
+
+@pytest.fixture(scope="module")
+def whole(box: sandbox.Box, policy: Policy, tmp_path_factory: pytest.TempPathFactory) -> Whole:
+    """Read the year into a folder that no test changes."""
+    folder = tmp_path_factory.mktemp("backtest") / "cache"
+    box.server.requests.clear()
+    with GitHubClient(token=SecretStr(box.token), api_url=box.url, clock=box.clock) as client:
+        history = read_year(client, folder, policy)
+    return Whole(history, folder, box.requests)
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """More runs than GitHub lists, logs that are gone, files that are damaged."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from pydantic import SecretStr
 
 import sandbox
 from runbook.backtest.reading import HistoryReader
+from runbook.backtest.stopping import StoppableClock, Stopped
 from runbook.backtest.store import Store, cache_folder
 from runbook.clients.github_client import GitHubClient
 from runbook.errors import UsageError
@@ -56,6 +58,16 @@ def test_a_log_that_is_gone_is_counted_and_ends_nothing(
     found = _reader(github, tmp_path, policy).read(since=year.END - timedelta(days=120), until=year.END)
     assert sum(facts.logs_gone for facts in found.failures) == 1
     assert sum(not facts.readable for facts in found.failures) == 1
+
+
+def test_an_interrupt_ends_the_waits_of_every_reader() -> None:
+    clock = StoppableClock()
+    with ThreadPoolExecutor(max_workers=2) as readers:
+        waits = [readers.submit(clock.sleep, 3_600.0) for _ in range(2)]
+        clock.stop()
+        assert all(isinstance(wait.exception(timeout=10), Stopped) for wait in waits)
+    with pytest.raises(Stopped):
+        clock.sleep(0.0)
 
 
 def test_a_damaged_file_is_read_again(

@@ -20,7 +20,7 @@ from runbook.backtest.report import (
 from runbook.clients.github_client import GitHubClient
 from runbook.policy import Policy, Severity
 from runbook.triage.classes import FailureClass
-from tests.runbook.backtest.conftest import read_year
+from tests.runbook.backtest.conftest import Whole, logs_in, read_year
 from tests.runbook.backtest.year import BUILD, TEST
 
 NOTHING = Tally(said=0, right=0, wrong=0, unproven=0)
@@ -30,14 +30,8 @@ def _reported(history: History, policy: Policy) -> BacktestReport:
     return report_on(history, replay(history, policy=policy), policy=policy, assumptions=Assumptions())
 
 
-def _logs_asked(box: sandbox.Box) -> list[str]:
-    return [one["path"] for one in box.requests if one["path"].endswith("/logs")]
-
-
-def test_a_year_of_known_truth_gives_exactly_the_known_numbers(
-    github: GitHubClient, tmp_path: Path, policy: Policy
-) -> None:
-    report = _reported(read_year(github, tmp_path, policy), policy)
+def test_a_year_of_known_truth_gives_exactly_the_known_numbers(whole: Whole, policy: Policy) -> None:
+    report = _reported(whole.history, policy)
 
     # 365 runs of tests, 183 of builds, one that was cancelled, 15 later attempts.
     assert report.attempts == 365 + 183 + 1 + (4 + 6 + 2 * 2 + 1)
@@ -110,66 +104,66 @@ def test_a_year_of_known_truth_gives_exactly_the_known_numbers(
     assert report.hours_saved == round((26 * 15 - 5 * 10) / 60, 2)
 
 
-def test_workflows_that_fail_together_are_one_incident(
-    github: GitHubClient, tmp_path: Path, policy: Policy
-) -> None:
-    history = read_year(github, tmp_path, policy)
-    outages = [one for one in replay(history, policy=policy).incidents if len(one.workflows) > 1]
+def test_workflows_that_fail_together_are_one_incident(whole: Whole, policy: Policy) -> None:
+    outages = [one for one in replay(whole.history, policy=policy).incidents if len(one.workflows) > 1]
     assert [one.workflows for one in outages] == [(BUILD, TEST)] * 2
 
 
-def test_an_interrupted_backtest_goes_on_and_asks_for_no_log_twice(
-    box: sandbox.Box, github: GitHubClient, tmp_path: Path, policy: Policy
-) -> None:
-    whole = _reported(read_year(github, tmp_path / "whole", policy), policy)
-    asked = sorted(_logs_asked(box))
-    box.server.requests.clear()
+def test_remedies_without_a_person_are_counted_within_the_caps(whole: Whole, policy: Policy) -> None:
+    infrastructure = policy.remedies[FailureClass.INFRASTRUCTURE].model_copy(update={"automatic": True})
+    rules = policy.model_copy(
+        update={
+            "remedies": {**policy.remedies, FailureClass.INFRASTRUCTURE: infrastructure},
+            "caps": policy.caps.model_copy(update={"automatic_remedies_per_target_per_day": 1}),
+        }
+    )
+    row = next(
+        row
+        for row in _reported(whole.history, rules).classes
+        if row.failure_class is FailureClass.INFRASTRUCTURE
+    )
+    # Two outages of two workflows each; of the two attempts for a runner's sake the second is over the cap.
+    assert (row.remedies.said, row.automatic) == (6, 5)
 
+
+def test_an_interrupted_backtest_goes_on_and_asks_for_no_log_twice(
+    whole: Whole, box: sandbox.Box, github: GitHubClient, tmp_path: Path, policy: Policy
+) -> None:
     def interrupt(what: str, done: int, total: int) -> None:
         if what == "failed attempts" and done == total // 2:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        read_year(github, tmp_path / "parts", policy, report=interrupt)
-    before = _logs_asked(box)
-    assert 0 < len(before) < len(asked)
-    resumed = _reported(read_year(github, tmp_path / "parts", policy), policy)
-    assert resumed == whole
-    assert sorted(_logs_asked(box)) == asked, "each log was asked for once in both parts together"
+        read_year(github, tmp_path, policy, report=interrupt)
+    assert 0 < len(logs_in(box.requests)) < len(whole.logs)
+    assert read_year(github, tmp_path, policy) == whole.history
+    assert logs_in(box.requests) == whole.logs, "each log was asked for once in both parts together"
 
 
 def test_a_second_backtest_reads_nothing_again_but_by_etag(
-    box: sandbox.Box, github: GitHubClient, tmp_path: Path, policy: Policy
+    whole: Whole, box: sandbox.Box, github: GitHubClient, policy: Policy
 ) -> None:
-    first = read_year(github, tmp_path, policy)
-    box.server.requests.clear()
-    assert read_year(github, tmp_path, policy) == first
+    assert read_year(github, whole.folder, policy) == whole.history
     assert {one["status"] for one in box.requests} == {304}
     assert {one["path"] for one in box.requests} == {"/repos/acme/voice-agent/actions/runs"}
 
 
 def test_a_limit_triages_the_newest_failures_only(
-    box: sandbox.Box, github: GitHubClient, tmp_path: Path, policy: Policy
+    whole: Whole, box: sandbox.Box, github: GitHubClient, tmp_path: Path, policy: Policy
 ) -> None:
-    history = read_year(github, tmp_path, policy, limit=4)
-    assert len(_logs_asked(box)) == 4
-    assert [facts.run for facts in history.failures] == sorted(
-        (facts.run for facts in history.failures), key=lambda run: run.updated_at
-    )
-    assert _reported(history, policy).over_limit == history.failed_in_all - 4
+    history = read_year(github, tmp_path, policy, limit=2)
+    assert history.failures == whole.history.failures[-2:]
+    assert history.attempts == whole.history.attempts, "what came later is known of all"
+    assert len(logs_in(box.requests)) == 2
+    assert _reported(history, policy).over_limit == history.failed_in_all - 2
 
 
-def test_nobody_else_may_read_what_is_kept(github: GitHubClient, tmp_path: Path, policy: Policy) -> None:
-    folder = tmp_path / "cache"
-    read_year(github, folder, policy, limit=1)
-    kept = [folder, *folder.rglob("*")]
-    assert len(kept) > 3
+def test_nobody_else_may_read_what_is_kept(whole: Whole) -> None:
+    kept = [whole.folder, *whole.folder.rglob("*")]
+    assert len(kept) > 100
     assert all(stat.S_IMODE(path.stat().st_mode) & 0o077 == 0 for path in kept)
 
 
-def test_a_backtest_writes_nothing(
-    box: sandbox.Box, github: GitHubClient, tmp_path: Path, policy: Policy
-) -> None:
-    read_year(github, tmp_path, policy)
-    assert {one["method"] for one in box.requests} == {"GET"}
-    assert not any(one["applied"] for one in box.requests)
+def test_a_backtest_writes_nothing(whole: Whole) -> None:
+    assert {one["method"] for one in whole.requests} == {"GET"}
+    assert not any(one["applied"] for one in whole.requests)
