@@ -11,19 +11,18 @@ import uuid
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from types import FrameType
-from typing import NoReturn, Protocol
+from typing import NoReturn
 
-from deployments.prefect_runs import PrefectRuns
-from deployments.waking import Woken, resume
+from deployments.delivery_actions import PlanWaker, PrefectStarter, Starter
 from runbook.clock import Clock, SystemClock
 from runbook.decisions.deliveries import Ignore, StartTriage, WakePlans, read_delivery
 from runbook.engine.deliveries import Deliveries, Delivery
 from runbook.engine.leases import Lease, Leases
 from runbook.engine.ledger import Ledger
-from runbook.engine.plans import Plans, StoredPlan
+from runbook.engine.plans import Plans
 from runbook.errors import Denied, LedgerError, Permanent, RunbookError, Transient, UsageError
 from runbook.policy import Policy, find_policy, load_policy
-from runbook.requests import Mode, ProcedureRequest, TriageRequest
+from runbook.requests import Mode, TriageRequest
 from runbook.scrub import install_log_scrubber, neutralise_terminal
 from runbook.settings import Settings
 
@@ -32,6 +31,9 @@ TARGET = "delivery-dispatcher"
 """What the one instance holds a lease on."""
 
 TRIAGE = "triage-failed-run"
+FAILED_ATTEMPT = "runbook.attempt.failed"
+"""The event that users' automations may wait for. A triage that one starts leaves, as the attempt is claimed."""
+
 POLL_SECONDS = 0.25
 """How often the ledger is asked for new deliveries: one look into an index."""
 
@@ -47,69 +49,6 @@ _WAKE_TRIES = 3
 _LEASE_SECONDS = 120.0
 _LARGEST_DOUBLINGS = 10
 _PRUNE_EVERY = timedelta(hours=1)
-
-
-class Starter(Protocol):
-    """Starts flow runs."""
-
-    def start(self, procedure: str, request: ProcedureRequest, *, idempotency_key: str) -> str:
-        """Start a run, or find the one that this key started.
-
-        Args:
-            procedure: The flow's name.
-            request: Its parameter.
-            idempotency_key: One run for each.
-
-        Returns:
-            The run's name.
-
-        Raises:
-            Transient: Prefect is away.
-            Denied: It wants another password.
-            UsageError: The procedure is not deployed there.
-            Permanent: It refuses this run.
-        """
-        ...
-
-
-class PrefectStarter:
-    """Starts runs over Prefect's REST API."""
-
-    def __init__(self, runs: PrefectRuns) -> None:
-        self._runs = runs
-
-    def start(self, procedure: str, request: ProcedureRequest, *, idempotency_key: str) -> str:
-        """Start a run of a procedure's hand-started deployment (see :class:`Starter`)."""
-        return self._runs.create(procedure, request, idempotency_key=idempotency_key).name
-
-
-class PlanWaker:
-    """Wakes the runs of plans that somebody entitled just decided about.
-
-    It reads no comment and decides nothing (R2): a run that is woken in vain asks again and sleeps on. That only
-    an approver's words wake one keeps passers-by from making runs wake up all day.
-
-    Args:
-        plans: The ledger's plans.
-        wake: Resumes a run.
-    """
-
-    def __init__(self, plans: Plans, *, wake: Callable[[str], Woken] = resume) -> None:
-        self._plans = plans
-        self._wake = wake
-
-    def __call__(self, wanted: WakePlans, policy: Policy) -> str:
-        """Wake those runs; return what was done.
-
-        Raises:
-            RunbookError: Prefect is away, or refuses.
-        """
-        woken = [
-            plan.short_digest
-            for plan in self._plans.waiting()
-            if _concerned(plan, wanted, policy) and self._wake(plan.execution_id) is Woken.RESUMED
-        ]
-        return f"plans woken: {', '.join(woken)}" if woken else "no waiting plan of an approver's"
 
 
 class DeliveryDispatcher:
@@ -216,7 +155,17 @@ class DeliveryDispatcher:
         )
         name = self._starter.start(TRIAGE, request, idempotency_key=wanted.key)
         _LOG.info("Attempt %s is triaged by the run %s.", wanted.key, neutralise_terminal(name))
+        self._announce(wanted, request)
         return f"run {name} was started"
+
+    def _announce(self, wanted: StartTriage, request: TriageRequest) -> None:
+        try:
+            self._starter.announce(
+                FAILED_ATTEMPT, about=wanted.key, payload=request.canonical(), at=self._clock.now()
+            )
+        except RunbookError as error:
+            # Nothing of ours waits for it.
+            _LOG.info("The event about attempt %s was not emitted: %s", wanted.key, error)
 
     def _woken(self, wanted: WakePlans, policy: Policy, ids: Sequence[str]) -> bool:
         try:
@@ -296,15 +245,6 @@ def _alike(due: Sequence[Delivery]) -> list[list[Delivery]]:
     return list(groups.values())
 
 
-def _concerned(plan: StoredPlan, wanted: WakePlans, policy: Policy) -> bool:
-    if (plan.issue_number, (plan.issues_repository or "").casefold()) != (
-        wanted.issue_number,
-        wanted.issues_repository.casefold(),
-    ) or not plan.digest.startswith(wanted.digits):
-        return False
-    return policy.approval_rule(plan.plan.procedure, plan.plan.repository).names(wanted.login)
-
-
 def main() -> int:
     """Dispatch until SIGTERM or SIGINT; return the exit status."""
     install_log_scrubber()
@@ -326,11 +266,11 @@ def _dispatch(settings: Settings) -> NoReturn:
     policy_file = find_policy()
     policy, clock = load_policy(policy_file), SystemClock()
     ledger = Ledger(settings.ledger_url.get_secret_value())
-    with PrefectRuns(settings.prefect_api_url, auth_string=settings.prefect_auth) as runs:
+    with PrefectStarter(settings.prefect_api_url, auth_string=settings.prefect_auth) as starter:
         dispatcher = DeliveryDispatcher(
             Deliveries(ledger, clock=clock),
             policy=lambda: load_policy(policy_file),
-            starter=PrefectStarter(runs),
+            starter=starter,
             wake=PlanWaker(Plans(ledger, clock=clock)),
             clock=clock,
         )

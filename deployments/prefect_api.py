@@ -165,6 +165,8 @@ class PrefectApi:
                 f"The Prefect server at {self.url} answered {response.status_code} to {method} {path}.",
                 next_step="check PREFECT_API_URL, and read the server's log.",
             )
+        if response.status_code == 204:
+            return None
         try:
             return response.json()
         except requests.JSONDecodeError as error:

@@ -1,26 +1,30 @@
 """The dispatcher of deliveries: each failed attempt is started once, whatever is lost, doubled, late or away."""
 
 import asyncio
+import json
 import random
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from fastapi import FastAPI
 from pydantic import SecretStr
 
 import runbook.effects.catalogue  # noqa: F401 - plans name effects
+from deployments.delivery_actions import PlanWaker, PrefectStarter
 from deployments.delivery_dispatcher import (
     LONGEST_BACKOFF_SECONDS,
     POLL_SECONDS,
     TARGET,
     TRIAGE,
     DeliveryDispatcher,
-    PlanWaker,
+    _dispatch,
     run,
 )
 from deployments.gateway.app import create_app
@@ -36,7 +40,8 @@ from runbook.engine.plan import Plan, PlanView
 from runbook.engine.plans import Plans, StoredPlan
 from runbook.errors import Conflict, Denied, LedgerError, PolicyError, RunbookError, Transient, UsageError
 from runbook.policy import Policy
-from runbook.requests import ProcedureRequest
+from runbook.requests import Mode, ProcedureRequest, TriageRequest
+from runbook.settings import Settings
 from tests.deployments.gateway.conftest import connected
 from tests.deployments.gateway.payloads import PATH, POLICY, REPOSITORY, SECRET, body_of, headers, run_payload
 
@@ -49,6 +54,8 @@ class Prefect:
     def __init__(self) -> None:
         self.runs: dict[str, ProcedureRequest] = {}
         self.calls: list[str] = []
+        self.announced: list[str] = []
+        self.deaf = False
         self.trouble: Callable[[str], RunbookError | None] = lambda key: None
         self.after: Callable[[], None] = lambda: None
 
@@ -61,6 +68,12 @@ class Prefect:
         self.runs.setdefault(idempotency_key, request)
         self.after()
         return f"triage-{idempotency_key}"
+
+    def announce(self, event: str, *, about: str, payload: Mapping[str, object], at: datetime) -> None:
+        assert event == "runbook.attempt.failed"
+        if self.deaf:
+            raise Transient("The Prefect server answered 503.")
+        self.announced.append(about)
 
 
 @dataclass
@@ -149,6 +162,62 @@ def test_failed_attempt_is_triaged_in_apply_mode_under_its_own_key(desk: Desk) -
         "run_attempt": 3,
     }
     assert desk.dispatcher.cycle() == 0
+
+
+def test_failed_attempt_is_announced_and_nothing_depends_on_it(desk: Desk) -> None:
+    desk.receive(run_payload(1))
+    desk.dispatcher.cycle()
+    assert desk.prefect.announced == [key_of(1)]
+    desk.prefect.deaf = True
+    desk.receive(run_payload(2))
+    assert desk.dispatcher.cycle() == 1
+    assert desk.dispatcher.pause_seconds == POLL_SECONDS
+
+
+def test_starter_speaks_prefect_s_api() -> None:
+    asked: list[tuple[str, object]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self._answer(200, {"id": "d1"})
+
+        def do_POST(self) -> None:
+            sent = json.loads(self.rfile.read(int(self.headers["content-length"])))
+            asked.append((self.path, sent))
+            state = {"type": "SCHEDULED", "name": "Scheduled", "timestamp": START.isoformat()}
+            run = {"id": "r1", "name": "busy-bee", "state": state}
+            self._answer(204, None) if self.path == "/api/events" else self._answer(201, run)
+
+        def _answer(self, status: int, content: object) -> None:
+            body = b"" if content is None else json.dumps(content).encode()
+            self.send_response(status)
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Say nothing."""
+
+    request = TriageRequest(repository=REPOSITORY, mode=Mode.APPLY, run_id=42, run_attempt=1)
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        with PrefectStarter(f"http://127.0.0.1:{server.server_port}/api") as starter:
+            assert starter.start(TRIAGE, request, idempotency_key=key_of(42)) == "busy-bee"
+            starter.announce("runbook.attempt.failed", about=key_of(42), payload={"run_id": 42}, at=START)
+        server.shutdown()
+    (path, create), (events, (event,)) = asked  # type: ignore[misc]
+    assert path == "/api/deployments/d1/create_flow_run"
+    assert create["idempotency_key"] == key_of(42)  # type: ignore[index]
+    assert create["parameters"] == {"request": request.canonical()}  # type: ignore[index]
+    assert events == "/api/events"
+    assert event["resource"]["prefect.resource.id"] == f"runbook.{key_of(42)}"  # type: ignore[index]
+
+
+def test_process_without_a_prefect_server_says_what_to_set(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(UsageError, match="No Prefect server"):
+        _dispatch(Settings.from_environment({"HOME": str(tmp_path)}))
 
 
 def test_oldest_is_started_first(desk: Desk) -> None:
