@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from pathlib import Path
 from typing import Any
 
 import jwt
@@ -21,8 +22,10 @@ from runbook.clients.github_client import GitHubClient
 from runbook.clients.sessions import Timeouts
 from runbook.clock import VirtualClock
 from runbook.errors import Denied, NotFound, Permanent, RunbookError, Transient
+from runbook.installation import Installation
+from runbook.policy import Policy
 from runbook.scrub import scrub
-from runbook.settings import AppSettings
+from runbook.settings import AppSettings, Settings
 from tests.runbook.clients.scripted import Said, Seen, scripted
 
 START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -210,6 +213,28 @@ def test_the_app_acts_as_its_bot() -> None:
         facts = stage.github.token_facts()
         assert (facts.login, facts.user_type, facts.expires_at) == ("runbook-app[bot]", "Bot", None)
         assert stage.github.whoami() == "runbook-app[bot]"
+
+
+def test_an_installation_of_the_product_acts_as_the_app_that_its_environment_names(tmp_path: Path) -> None:
+    key = tmp_path / "app.pem"
+    key.touch(mode=0o600)
+    key.write_text(pem(KEY).get_secret_value())
+    clock = VirtualClock(START)
+    with scripted(Hub(clock).answer) as server:
+        environment = {
+            "GITHUB_API_URL": server.url,
+            "GITHUB_APP_ID": "12345",
+            "GITHUB_APP_INSTALLATION_ID": "67",
+            "GITHUB_APP_PRIVATE_KEY_FILE": str(key),
+        }
+        settings = Settings.from_environment(environment)
+        policy = Policy.model_validate(
+            {"repositories": [{"name": "a/b"}], "approvals": {"approvers": ["alice"]}}
+        )
+        here = Installation(settings=settings, policy=policy, clock=clock)
+        with here.github:
+            assert here.product_login == "runbook-app[bot]"
+            assert here.github.token().get_secret_value().startswith("ghs_")
 
 
 def test_a_key_of_another_app_is_named() -> None:
