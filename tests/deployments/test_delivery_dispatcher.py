@@ -292,6 +292,16 @@ def test_prefect_that_is_away_is_asked_ever_less_often_and_loses_nothing(
     assert desk.dispatcher.pause_seconds == POLL_SECONDS
 
 
+def test_start_that_never_gets_an_answer_holds_up_no_other_for_long(desk: Desk) -> None:
+    silent = Transient("The Prefect server does not answer.")
+    desk.prefect.trouble = lambda key: silent if key == key_of(1) else None
+    desk.receive(run_payload(1), run_payload(2), run_payload(3))
+    desk.work(seconds=10)
+    assert list(desk.prefect.runs) == [key_of(2), key_of(3)]
+    desk.work(seconds=3_600)
+    assert desk.count(DeliveryState.WAITING) == 1, "it is never given up while Prefect is what is missing"
+
+
 def test_run_that_prefect_refuses_holds_up_no_other_and_is_given_up(desk: Desk) -> None:
     refused = Conflict("The Prefect server answered 422.")
     desk.prefect.trouble = lambda key: refused if key == key_of(1) else None

@@ -17,11 +17,13 @@ class SlowDeliveries(Deliveries):
 
     def __init__(self, inner: Deliveries) -> None:
         self._inner = inner
+        self.begun = threading.Event()
         self.gate = threading.Event()
         self.batches: list[int] = []
         self.broken = False
 
     def store(self, arrivals: Sequence[Incoming]) -> list[Receipt]:
+        self.begun.set()
         assert self.gate.wait(10)
         self.batches.append(len(arrivals))
         if self.broken:
@@ -89,10 +91,11 @@ def test_client_that_hangs_up_takes_nobody_s_commit_with_it(
 ) -> None:
     async def send() -> Receipt:
         first = asyncio.ensure_future(committer.store(arrival(1)))
+        assert await asyncio.to_thread(slow.begun.wait, 10)
         second = asyncio.ensure_future(committer.store(arrival(2)))
         third = asyncio.ensure_future(committer.store(arrival(3)))
         await asyncio.sleep(0)
-        second.cancel()
+        second.cancel()  # its batch waits for the writer still
         with suppress(asyncio.CancelledError):
             await second
         slow.gate.set()
