@@ -220,13 +220,15 @@ def _show(answer: "BacktestReport") -> None:
         )
     if answer.mistakes:
         terminal.print_table(
-            ("Attempt", "Said", "Contradicted"),
+            ("Run", "Attempt", "Workflow", "Said", "Contradicted"),
             [
-                (f"{one.html_url} ({one.run_attempt})", _words(one.said), one.reason)
+                (one.run_id, one.run_attempt, one.workflow_file, _words(one.said), one.reason)
                 for one in answer.mistakes[-_SHOWN_MISTAKES:]
             ],
             title=f"What would have been wrong{_newest(len(answer.mistakes))}",
         )
+        newest = answer.mistakes[-1]
+        terminal.say(f"Look further: runbook why {newest.html_url}")
     terminal.note(
         "Judged by what happened later: whether the same commit passed when it was run again, or another one did. "
         "That is a weak witness: see docs/backtest.md."
