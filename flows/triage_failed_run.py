@@ -110,7 +110,9 @@ def assess(run: Run, failed: WorkflowRun) -> Assessment:
         findings=reading.findings,
         severity=severity,
         checklist=answer_checklist(
-            _checklist_facts(run, failed, around, fingerprint),
+            _checklist_facts(run, failed, around, fingerprint).model_copy(
+                update={"outside": _reason(found, registry)}
+            ),
             triage=policy.triage,
         ),
         rate_limits=read_rate_limits() if builds or limited else (),

@@ -10,7 +10,7 @@ from deployments.cli.options import JsonOption
 from runbook.errors import UsageError
 
 app = typer.Typer()
-STORIES = ("cache-corruption",)
+STORIES = ("cache-corruption", "outage")
 
 
 @app.command("demo")
@@ -26,13 +26,14 @@ def demo(
         raise UsageError(f"There is no story {story!r}.", next_step=f"stories are: {', '.join(STORIES)}")
     from rich.console import Console
 
-    from deployments.demo import cache_corruption
+    from deployments.demo import cache_corruption, outage
     from deployments.demo.stage import stage
     from deployments.demo.teller import Teller
 
     teller = Teller(Console(file=sys.stderr, highlight=False))
     with stage(report=teller.say) as ready:
-        told = cache_corruption.tell(ready, teller)
+        tell = outage.tell if story == "outage" else cache_corruption.tell
+        told = tell(ready, teller)
         if json_output:
             terminal.print_json(
                 {

@@ -37,7 +37,7 @@ def tell(stage: Stage, teller: Teller) -> Told:
     with teller.stage("failure", f"A run of ci-test.yml on main of {repository} is red"):
         failed = _failed_run(stage, repository)
         teller.say(f"{_attempt(failed)}: {failed['conclusion']} ({failed['html_url']})")
-        _tell_gateway(stage, repository)
+        tell_gateway(stage, repository)
         teller.say("alice runs its failed jobs again, as one does")
         again = {"run_id": failed["id"], "attempt": failed["run_attempt"] + 1}
         stage.as_person("alice", "POST", f"/repos/{repository}/actions/runs/{failed['id']}/rerun-failed-jobs")
@@ -115,7 +115,7 @@ def _attempt(run: dict[str, Any]) -> str:
     return f"Run {run['id']}, attempt {run['run_attempt']}"
 
 
-def _tell_gateway(stage: Stage, repository: str) -> None:
+def tell_gateway(stage: Stage, repository: str) -> None:
     """Have the repository's webhook tell the gateway, as its owner sets it up on GitHub."""
     config = {
         "url": f"{stage.gateway}/webhooks/github",

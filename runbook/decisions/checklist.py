@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from runbook.decisions.outage import OutsideReason
 from runbook.decisions.severity import AffectedRef
 from runbook.models import Frozen, PullRequest
 from runbook.policy import Triage
@@ -91,6 +92,7 @@ class ChecklistFacts(Frozen):
         earlier_incidents: Incidents with the same fingerprint, of any age.
         other_failures: Failed runs of the repository around that time, of any workflow.
         suspects: Commits since the last green run, newest first.
+        outside: The failure's outside reason; None where it may as well be the repository's own.
     """
 
     ref: AffectedRef
@@ -103,6 +105,7 @@ class ChecklistFacts(Frozen):
     earlier_incidents: tuple[SimilarIncident, ...] | None
     other_failures: tuple[FailingRun, ...] | None
     suspects: tuple[Suspect, ...] | None
+    outside: OutsideReason | None = None
 
 
 class ChecklistAnswer(Frozen):
@@ -198,7 +201,11 @@ def _several_workflows(facts: ChecklistFacts, *, triage: Triage) -> ChecklistAns
             )
         )
         return _answer(question, Answer.NO, conclusion, evidence)
-    if all(run.head_sha == facts.head_sha for run in near):
+    if facts.outside is not None:
+        conclusion = (
+            f"{failing} workflows fail, and {facts.outside.text}: those that fail for it are one outage."
+        )
+    elif all(run.head_sha == facts.head_sha for run in near):
         conclusion = (
             f"{failing} workflows fail, all on one commit: look at the commit before the infrastructure."
         )

@@ -17,6 +17,7 @@ from runbook.decisions.checklist import (
     Suspect,
     answer_checklist,
 )
+from runbook.decisions.outage import OutsideReason
 from runbook.decisions.severity import AffectedRef
 from runbook.models import PullRequest
 from runbook.policy import Triage
@@ -128,6 +129,15 @@ def test_workflows_failing_together_on_one_commit_point_at_the_commit_first() ->
     told = _ask(Question.SEVERAL_WORKFLOWS, other_failures=(_failure("ci-build-push.yml"),))
     assert told.answer is Answer.YES
     assert "look at the commit before the infrastructure" in told.conclusion
+
+
+def test_an_outside_reason_says_more_than_the_commit_that_they_share() -> None:
+    told = _ask(
+        Question.SEVERAL_WORKFLOWS,
+        other_failures=(_failure("ci-build-push.yml"),),
+        outside=OutsideReason.INFRASTRUCTURE,
+    )
+    assert told.conclusion.startswith("2 workflows fail, and the infrastructure outside")
 
 
 def test_one_workflow_failing_on_another_commit_is_enough_to_look_outside() -> None:
