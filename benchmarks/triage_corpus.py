@@ -1,7 +1,8 @@
 """How triage does on real, labelled logs: class against label, first-cause hits, abstentions, false alarms.
 
-Run: RUNBOOK_CORPUS=FOLDER .venv/bin/python -m benchmarks.triage_corpus [--verbose]
+Run: RUNBOOK_CORPUS=FOLDER .venv/bin/python -m benchmarks.triage_corpus [--verbose] [--samples]
 FOLDER holds the unpacked ``logs/`` and ``manifest.tsv`` of the corpus, which is not part of the project.
+With ``--samples`` the made-up logs of the triage tests are judged instead; these the project carries.
 """
 
 import argparse
@@ -16,8 +17,10 @@ from pathlib import Path
 
 from runbook.triage.catalogue import builtin_catalogue
 from runbook.triage.classes import FailureClass
-from runbook.triage.classify import Classification, classify
+from runbook.triage.classify import ANNOUNCED_FROM, Classification, classify
 from runbook.triage.logs import open_logs
+from tests.runbook.triage.build import classified
+from tests.runbook.triage.samples import lines_of, samples
 
 NEAR_LINES = 3
 """A first cause counts as found within so many lines of the label."""
@@ -66,6 +69,50 @@ def judge(folder: Path) -> list[Judged]:
                 )
             )
     return judged
+
+
+def judge_samples() -> list[Judged]:
+    """Classify each made-up log of the triage tests."""
+    judged = []
+    for sample in samples():
+        lines = lines_of(sample)
+        judged.append(
+            Judged(
+                id=sample.id,
+                label=sample.label,
+                labelled_line=lines.index(sample.first) + 1 if sample.first else None,
+                found=classified(lines),
+            )
+        )
+    return judged
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """How often claims of about one confidence were right: calibrated where ``hit_rate`` is within the bounds."""
+
+    at_least: float
+    claims: int
+    right: int
+
+    @property
+    def hit_rate(self) -> float:
+        """Right claims among all claims of this confidence."""
+        return self.right / self.claims if self.claims else math.nan
+
+
+def reliability(judged: Sequence[Judged]) -> list[Reliability]:
+    """Return hit rates by tenths of the announced confidence; *unknown* and *passing* claim nothing."""
+    table = []
+    for tenth in range(round(10 * ANNOUNCED_FROM), 10):
+        claims = [
+            one
+            for one in judged
+            if one.found.failure_class not in _NO_CLAIM and int(10 * one.found.confidence) == tenth
+        ]
+        right = sum(one.label is one.found.failure_class for one in claims)
+        table.append(Reliability(tenth / 10, len(claims), right))
+    return table
 
 
 @dataclass(frozen=True)
@@ -162,6 +209,10 @@ def report(judged: list[Judged], *, verbose: bool) -> None:
     )
     for (label, found), count in mixed.most_common():
         print(f"  {count} x {label} taken for {found}")
+    print("confidence   claims  right")
+    for row in reliability(judged):
+        rate = f"{100 * row.hit_rate:4.0f} %" if row.claims else "     -"
+        print(f"{row.at_least:.1f} and more {row.claims:6} {rate}")
     if verbose:
         _each(judged)
 
@@ -182,7 +233,11 @@ def main() -> int:
     """Print the tables for the corpus in ``RUNBOOK_CORPUS``; exit 2 where it is unset."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--verbose", action="store_true", help="list each log that differs from its label")
+    parser.add_argument("--samples", action="store_true", help="judge the made-up logs instead of the corpus")
     arguments = parser.parse_args()
+    if arguments.samples:
+        report(judge_samples(), verbose=arguments.verbose)
+        return 0
     folder = os.environ.get("RUNBOOK_CORPUS")
     if not folder:
         print("RUNBOOK_CORPUS is unset: it names the folder with the unpacked logs.", file=sys.stderr)

@@ -29,6 +29,10 @@ CAUSE_SLACK = 0.25
 OUTPUT_SHARE = 0.5
 """How much a line counts that a program under test may have printed: its runner says that tests failed."""
 
+SURE_FROM = 0.82
+TESTED_SHARE = 0.6
+"""How much a less sure sign from outside counts in a step that tests: refusals are what programs are tested for."""
+
 WEAK_BELOW = 0.7
 FAR_LINES = 400
 FAR_SHARE = 0.6
@@ -144,6 +148,7 @@ def weigh(
         share: What each hit counts, at most 1.
     """
     tested = any(_class(h) is FailureClass.TEST_FAILURE and h.signature.role is Role.VERDICT for h in hits)
+    tests = FailureClass.TEST_FAILURE in intents
     weights: dict[FailureClass, dict[str, float]] = {}
     for hit in hits:
         weight = hit.signature.weight * share
@@ -151,8 +156,11 @@ def weigh(
             weight *= ECHO_SHARE
         if weight < WEAK_BELOW and end_line - hit.line > FAR_LINES:
             weight *= FAR_SHARE
-        if tested and _may_be_output(hit):
-            weight *= OUTPUT_SHARE
+        if _may_be_output(hit):
+            if tested:
+                weight *= OUTPUT_SHARE
+            elif tests and hit.signature.weight < SURE_FROM and _class(hit) in _OUTSIDE:
+                weight *= TESTED_SHARE
         own = weights.setdefault(_class(hit), {})
         own[hit.signature.id] = max(own.get(hit.signature.id, 0.0), weight)
     guesses = []

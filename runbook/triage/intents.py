@@ -35,7 +35,8 @@ _INTENTS = (
     ),
     (
         FailureClass.BUILD_FAILURE,
-        r"\b(?:build|builds|compile|assemble|tsc|make|package|bundle|build-push-action|buildx|cargo check)\b",
+        r"\b(?:build|builds|compile|assemble|tsc|make(?= *$| all| build| -)|package|bundle"
+        r"|build-push-action|buildx|cargo check)\b",
     ),
 )
 _COMPILED = tuple((kind, re.compile(pattern, re.IGNORECASE)) for kind, pattern in _INTENTS)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.triage_corpus import Judged, judge, ratios, report
+from benchmarks.triage_corpus import Judged, judge, ratios, reliability, report
 from runbook.triage.classes import FailureClass
 
 CORPUS = os.environ.get("RUNBOOK_CORPUS", "")
@@ -14,6 +14,7 @@ CORPUS = os.environ.get("RUNBOOK_CORPUS", "")
 LEAST_PRECISION = 0.95
 LEAST_RECALL = 0.85
 LEAST_FIRST_CAUSES = 0.85
+LEAST_CLAIMS = 5
 
 pytestmark = pytest.mark.skipif(
     not CORPUS, reason="RUNBOOK_CORPUS is unset: it names a folder with logs/ and manifest.tsv"
@@ -40,6 +41,11 @@ def test_classes_are_precise_and_most_failures_get_one() -> None:
 
 def test_the_first_cause_is_within_three_lines_of_the_label() -> None:
     assert ratios(_judged())["first_cause_near_the_label"] >= LEAST_FIRST_CAUSES
+
+
+def test_no_tenth_of_confidence_promises_much_more_than_it_keeps() -> None:
+    for row in reliability(_judged()):
+        assert row.claims < LEAST_CLAIMS or row.hit_rate >= row.at_least - 0.1, row
 
 
 def test_a_named_cause_is_a_line_of_its_log() -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from runbook.triage.classes import FailureClass
+from tests.runbook.triage.build import job, step
 
 FOLDER = Path(__file__).with_name("samples")
 MARK = "\N{RIGHT-POINTING DOUBLE ANGLE QUOTATION MARK}"
@@ -28,15 +29,17 @@ class Sample:
     lines: tuple[str, ...]
     first: str
 
-    @property
-    def passes(self) -> bool:
-        """Whether the job went on and ended well."""
-        return self.code is None and self.label in (FailureClass.PASSING, FailureClass.FLAKY_TEST)
-
 
 def samples(folder: Path = FOLDER) -> tuple[Sample, ...]:
     """Read all samples."""
     return tuple(one for path in sorted(folder.glob("*.txt")) for one in _read(path))
+
+
+def lines_of(sample: Sample) -> list[str]:
+    """Return the log of a job in which the sample is the last step."""
+    if not sample.command:
+        return job(sample.lines)
+    return job(step("actions/checkout@v4"), step(sample.command, *sample.lines, code=sample.code))
 
 
 def _read(path: Path) -> Iterator[Sample]:

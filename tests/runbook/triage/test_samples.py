@@ -7,17 +7,11 @@ from runbook.triage.classes import FailureClass as Class
 from runbook.triage.classify import Classification, classify
 from runbook.triage.logs import from_bytes
 from tests.runbook.triage.build import classified, job, stamped, step
-from tests.runbook.triage.samples import Sample, samples
+from tests.runbook.triage.samples import Sample, lines_of, samples
 
 ALL = samples()
 NEAR_LINES = 3
 NO_CLAIM = (Class.UNKNOWN, Class.PASSING)
-
-
-def _lines(sample: Sample) -> list[str]:
-    if not sample.command:
-        return job(sample.lines)
-    return job(step("actions/checkout@v4"), step(sample.command, *sample.lines, code=sample.code))
 
 
 def _classified(data: bytes) -> Classification:
@@ -26,7 +20,7 @@ def _classified(data: bytes) -> Classification:
 
 @pytest.mark.parametrize("sample", ALL, ids=lambda one: one.id)
 def test_a_sample_has_the_class_and_first_cause_that_a_person_would_name(sample: Sample) -> None:
-    lines = _lines(sample)
+    lines = lines_of(sample)
     found = classified(lines)
     assert found.failure_class is sample.label
     if sample.first and found.first_cause:
@@ -48,7 +42,7 @@ def _coloured(lines: list[str]) -> bytes:
 @pytest.mark.parametrize("sample", ALL, ids=lambda one: one.id)
 def test_columns_colours_and_marks_change_nothing(sample: Sample, form: object) -> None:
     assert callable(form)
-    lines = _lines(sample)
+    lines = lines_of(sample)
     plain, dressed = classified(lines), _classified(form(lines))
     assert (dressed.failure_class, dressed.confidence) == (plain.failure_class, plain.confidence)
     assert (dressed.first_cause and dressed.first_cause.line) == (
