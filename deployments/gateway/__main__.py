@@ -62,6 +62,7 @@ def _serve(host: str, port: int, *, largest_body_bytes: int) -> int:
     require_free(port, host=host, purpose="the gateway")
     clock = SystemClock()
     settings = Settings.from_environment()
+    settings.require_private_prefect()
     webhook_secrets = WebhookSecrets.from_environment()
     policy = PolicyInForce(find_policy())
     ledger = Ledger(settings.ledger_url.get_secret_value(), busy_timeout_seconds=_BUSY_TIMEOUT_SECONDS)
