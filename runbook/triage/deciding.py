@@ -35,7 +35,7 @@ TESTED_SHARE = 0.6
 
 WEAK_BELOW = 0.7
 FAR_LINES = 400
-FAR_SHARE = 0.6
+FAR_SHARE = 0.5
 """A weak line counts so much where the step went on for so many lines after it."""
 
 MAX_FAILED_STEPS = 20

@@ -185,6 +185,34 @@ def test_what_a_program_under_test_prints_weighs_less_than_its_runners_verdict()
     assert classified(job(step("./check.sh", *lines, code=1))).failure_class is Class.TEST_FAILURE
 
 
+def test_refusals_that_an_unknown_test_runner_prints_explain_nothing() -> None:
+    lines = ("  with invalid credentials", "Error: You do not have permission to deploy")
+    assert classified(job(step("./run.sh e2e", *lines, code=1))).failure_class is Class.UNKNOWN
+    assert classified(job(step("./run.sh", lines[1], code=1))).failure_class is Class.PERMISSION
+
+
+def test_a_full_disk_that_a_passing_job_met_is_no_failure() -> None:
+    met = step("./build.sh", "write /tmp/a: no space left on device", "freeing some space", "done")
+    assert classified(job(met, step("./deploy.sh", "done"))).failure_class is Class.PASSING
+
+
+@pytest.mark.parametrize(
+    ("reason", "expected"),
+    [
+        (
+            "ReadTimeoutError(\"HTTPSConnectionPool(host='files.example'): Read timed out.\")",
+            Class.INFRASTRUCTURE,
+        ),
+        ("looking in links: /w/wheels", Class.DEPENDENCY_RESOLUTION),
+    ],
+)
+def test_what_kept_a_resolver_from_its_index_is_the_reason_not_what_it_concluded(
+    reason: str, expected: Class
+) -> None:
+    lines = (reason, "ERROR: Could not find a version that satisfies the requirement x (from versions: none)")
+    assert classified(job(step("pip install x", *lines, code=1))).failure_class is expected
+
+
 def test_errors_of_a_step_that_went_well_do_not_explain_another_ones_failure() -> None:
     retried = step("npm ci", "npm warn retrying", "429 Too Many Requests", "added 12 packages")
     failed = step("pytest", "E   assert x", "=== 1 failed in 1s ===", code=1)
