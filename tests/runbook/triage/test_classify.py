@@ -186,9 +186,9 @@ def test_what_a_program_under_test_prints_weighs_less_than_its_runners_verdict()
 
 
 def test_refusals_that_an_unknown_test_runner_prints_explain_nothing() -> None:
-    lines = ("  with invalid credentials", "Error: You do not have permission to deploy")
-    assert classified(job(step("./run.sh e2e", *lines, code=1))).failure_class is Class.UNKNOWN
-    assert classified(job(step("./run.sh", lines[1], code=1))).failure_class is Class.PERMISSION
+    refused = "Error: You do not have permission to deploy"
+    assert classified(job(step("./run.sh e2e", refused, code=1))).failure_class is Class.UNKNOWN
+    assert classified(job(step("./run.sh", refused, code=1))).failure_class is Class.PERMISSION
 
 
 def test_a_full_disk_that_a_passing_job_met_is_no_failure() -> None:
