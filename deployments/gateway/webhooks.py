@@ -25,7 +25,7 @@ from runbook.policy import Policy
 PATH = "/webhooks/github"
 _LOG = logging.getLogger("runbook.gateway")
 _DELIVERY = re.compile(r"[A-Za-z0-9-]{1,64}", re.ASCII)
-_EVENT = re.compile(r"[a-z_]{1,64}", re.ASCII)
+_EVENT = re.compile(r"[a-z][a-z0-9_]{0,63}", re.ASCII)
 _FORM = "application/x-www-form-urlencoded"
 _RETRY_AFTER_SECONDS = 30
 _STATUS = {Refusal.TOO_LARGE: 413, Refusal.TOO_SLOW: 408, Refusal.BUSY: 503, Refusal.CUT_OFF: 400}

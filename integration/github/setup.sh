@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Fetches and builds the judges of the GitHub stand-in, once, outside the clone:
 #   $RUNBOOK_CACHE/octokit-openapi/api.github.com.json   GitHub's published OpenAPI description
+#   $RUNBOOK_CACHE/octokit-webhooks-examples/examples.json   payloads of its webhooks
 #   $RUNBOOK_CACHE/bin/gh                                GitHub's own command line program
 # Safe to call again: what is there already is kept. Needs npm and go 1.26. Progress goes to stderr.
 set -euo pipefail
@@ -8,6 +9,7 @@ set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cache=${RUNBOOK_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/runbook}
 openapi_version=23.0.2
+webhooks_version=7.6.1
 gh_version=v2.83.0
 
 say() { printf 'integration/github: %s\n' "$*" >&2; }
@@ -27,6 +29,20 @@ fetch_openapi() {
   # One file of the package's many is read; the rest (other servers' versions) is not kept.
   mv "$target.part/node_modules/@octokit/openapi/generated/api.github.com.json" "$target/"
   printf '%s\n' "$openapi_version" > "$target/version"
+  rm -rf "$target.part"
+}
+
+fetch_webhook_examples() {
+  local target=$cache/octokit-webhooks-examples
+  [ "$(cat "$target/version" 2>/dev/null)" = "$webhooks_version" ] && return 0
+  need npm "GitHub's webhook payloads"
+  say "fetching @octokit/webhooks-examples $webhooks_version"
+  rm -rf "$target.part"; mkdir -p "$target.part"
+  npm install --prefix "$target.part" --ignore-scripts --no-save --no-audit --no-fund --loglevel=error \
+    "@octokit/webhooks-examples@$webhooks_version" >&2
+  rm -rf "$target"; mkdir -p "$target"
+  mv "$target.part/node_modules/@octokit/webhooks-examples/api.github.com/index.json" "$target/examples.json"
+  printf '%s\n' "$webhooks_version" > "$target/version"
   rm -rf "$target.part"
 }
 
@@ -50,5 +66,6 @@ mkdir -p "$cache"
 exec 9>"$cache/.github-setup.lock"
 flock 9
 fetch_openapi
+fetch_webhook_examples
 build_gh
 say "ready in $cache"

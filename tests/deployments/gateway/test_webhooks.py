@@ -38,6 +38,7 @@ def test_failed_run_is_stored_then_acknowledged(client: Client, deliveries: Deli
     [
         ("ping", b'{"zen": "x"}', "a ping"),
         ("push", body_of(ref="refs/heads/main"), "events of this kind"),
+        ("projects_v2_item", body_of(), "events of this kind"),
         ("workflow_run", run_payload(conclusion="success"), "did not fail (success)"),
         ("workflow_run", body_of(action="completed"), "(workflow_run)"),
         ("workflow_run", body_of(repository={"full_name": "a/b"}), "does not name its repository"),
