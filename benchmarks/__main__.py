@@ -8,7 +8,7 @@ import json
 import os
 from pathlib import Path
 
-from benchmarks import clear_caches, flow_start, log_scan, triage_corpus
+from benchmarks import clear_caches, deliveries, flow_start, log_scan, triage_corpus, webhook_to_triage
 
 
 def measure(*, caches: int, mebibytes: int, runs: int, corpus: Path | None) -> dict[str, dict[str, float]]:
@@ -17,7 +17,8 @@ def measure(*, caches: int, mebibytes: int, runs: int, corpus: Path | None) -> d
     Args:
         caches: How many caches are cleared; at least 20.
         mebibytes: Size of the log that is scanned.
-        runs: Flow runs that are started under each worker, on a real Prefect server; none where 0.
+        runs: Flow runs that are started under each worker, on a real Prefect server, and failed runs that a webhook
+            tells; 0 leaves out these and the gateway.
         corpus: Folder of the labelled logs; triage is left out where None.
     """
     # First of all: it measures by how much this process grows.
@@ -30,7 +31,9 @@ def measure(*, caches: int, mebibytes: int, runs: int, corpus: Path | None) -> d
         f"clear {caches} caches": clear_caches.measure(caches).ratios,
     }
     if runs:
+        found["take 150 deliveries a second"] = deliveries.measure(rate=150, seconds=60)
         found["start flow runs"] = flow_start.ratios(flow_start.measure(runs))
+        found["triage what a webhook tells"] = webhook_to_triage.ratios(webhook_to_triage.measure(runs))
     if corpus is not None:
         found["triage labelled logs"] = triage_corpus.ratios(triage_corpus.judge(corpus))
     return found
