@@ -100,6 +100,7 @@ class DeliveryDispatcher:
         """
         settled = 0
         try:
+            keep()
             while due := self._deliveries.due(limit=_BATCH):
                 policy = self._policy()  # by the one in force, if any is: it may have changed meanwhile
                 for alike in _alike(due):
@@ -214,7 +215,6 @@ def run(dispatcher: DeliveryDispatcher, leases: Leases, clock: Clock) -> NoRetur
     keep = _Keeper(leases, lease, clock)
     try:
         while True:
-            keep()
             dispatcher.cycle(keep)
             clock.sleep(dispatcher.pause_seconds)
     finally:

@@ -1,7 +1,8 @@
 """The worker itself. It leans on private modules of Prefect 3.8.8 (see `deployments.worker` for what if they move)."""
 
 import os
-from multiprocessing.context import ForkServerContext
+import threading
+from multiprocessing.context import ForkServerContext, ForkServerProcess
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -19,6 +20,20 @@ if TYPE_CHECKING:
     from prefect.runner._control_channel import ControlChannel
 
 IGNORED: "anyio.abc.TaskStatus[Any]" = anyio.TASK_STATUS_IGNORED
+
+
+# Starting a process looks after all others that ended, and two that read one's exit status at once get it wrong.
+_PROCESSES = threading.Lock()
+
+
+def _start(child: ForkServerProcess) -> None:
+    with _PROCESSES:
+        child.start()
+
+
+def _reap(child: ForkServerProcess) -> None:
+    with _PROCESSES:
+        child.join()
 
 
 class ForkStarter:
@@ -54,9 +69,11 @@ class ForkStarter:
         child = self._forkserver.Process(
             target=run_forked, args=(environment, str(flow_run.id), self._entry_point)
         )
-        await anyio.to_thread.run_sync(child.start)
+        await anyio.to_thread.run_sync(_start, child)
         task_status.started(ProcessHandle(child))  # type: ignore[arg-type] # it names the spawn kind, and uses any
-        await anyio.to_thread.run_sync(child.join)
+        # No thread is held meanwhile: a run may watch something for hours, and there are forty of them.
+        await anyio.wait_readable(child.sentinel)
+        await anyio.to_thread.run_sync(_reap, child)
 
 
 class ForkingWorker(ProcessWorker):

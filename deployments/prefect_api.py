@@ -160,6 +160,14 @@ class PrefectApi:
                 unchanged="Nothing was changed there.",
                 next_step="set PREFECT_SERVER_API_AUTH_STRING to the one that it was started with.",
             )
+        if response.status_code == 429 or (
+            response.status_code >= 500 and response.status_code not in accept
+        ):
+            raise Transient(
+                f"The Prefect server at {self.url} answered {response.status_code} to {method} {path}.",
+                unchanged="Nothing was changed there, or what was asked for will be found when it is asked again.",
+                next_step="try again; if it stays so, read the server's log.",
+            )
         if response.status_code not in accept:
             raise Permanent(
                 f"The Prefect server at {self.url} answered {response.status_code} to {method} {path}.",

@@ -86,14 +86,16 @@ def start_gateway(
 
 def _await_ready(gateway: Child, url: str) -> None:
     deadline = time.monotonic() + _READY_SECONDS
-    while time.monotonic() < deadline:
-        gateway.check()
-        try:
-            if requests.get(f"{url}/readyz", timeout=_READY_SECONDS).ok:
-                return
-        except requests.ConnectionError:
-            pass  # it is about to listen
-        time.sleep(POLL_SECONDS)
+    with requests.Session() as session:
+        session.trust_env = False  # no proxy stands before a process of this machine
+        while time.monotonic() < deadline:
+            gateway.check()
+            try:
+                if session.get(f"{url}/readyz", timeout=_READY_SECONDS).ok:
+                    return
+            except requests.RequestException:
+                pass  # it is about to listen
+            time.sleep(POLL_SECONDS)
     raise Transient(
         f"The gateway was not ready within {_READY_SECONDS:.0f} s.",
         next_step="read gateway.log; on a slow or busy machine, try again.",

@@ -125,6 +125,11 @@ class Supervisor:
         """The Prefect UI's base URL."""
         return self.api_url.removesuffix("/api")
 
+    @property
+    def children(self) -> tuple[Child, ...]:
+        """What runs, in the order of its start."""
+        return tuple(self._children)
+
     def start_prefect_server(self, *, host: str = LOOPBACK, port: int | None = None) -> None:
         """Start a Prefect server with SQLite in the state directory; return when it answers.
 

@@ -15,6 +15,7 @@ import sys
 from typing import TYPE_CHECKING, NoReturn
 
 from deployments.prefect_api import WORK_POOL
+from runbook.scrub import install_log_scrubber
 
 if TYPE_CHECKING:
     from multiprocessing.context import ForkServerContext
@@ -40,11 +41,14 @@ def main(arguments: list[str]) -> int:
     Args:
         arguments: The worker's name, as Prefect shows it.
     """
+    install_log_scrubber()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     (name,) = arguments
     try:
         from deployments.forking_worker import ForkingWorker
     except ImportError as error:
+        if not (error.name or "").startswith("prefect"):
+            raise  # a broken installation is no reason to run other people's code
         # Private modules of Prefect, which may move in any release.
         _LOG.error(
             "This version of Prefect has no place for our worker: %s. A stock process worker takes over; it starts "

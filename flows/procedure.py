@@ -53,7 +53,6 @@ class Nothing:
 
     name: str
     reason: str
-    needs_person: bool = False
 
 
 def follow(
@@ -296,8 +295,5 @@ def _say_superseded(run: Run) -> None:
 
 
 def _nothing(run: Run, nothing: Nothing) -> State[None]:
-    if nothing.needs_person:
-        run.end(ExecutionState.NEEDS_PERSON, nothing.reason)
-    else:
-        run.end(ExecutionState.DONE, nothing.reason)
+    run.end(ExecutionState.DONE, nothing.reason)
     return Completed(message=scrub(nothing.reason), name=nothing.name)

@@ -131,5 +131,8 @@ def _send_again(here: Installation, effect: Redeliver) -> None:
         requester=BY_PRODUCT,
     )
     name = f"{effect.repository}-{effect.hook_id}-{effect.delivery_id}"
-    write_record(execution.id, name, what=scrub(effect.describe()), effect=effect, within="redeliver")
-    here.engine.executions.end(execution.id, ExecutionState.DONE, reason="deliveries were asked for again")
+    try:
+        write_record(execution.id, name, what=scrub(effect.describe()), effect=effect, within="redeliver")
+    finally:
+        # Also where GitHub refused: the next pass finds what is still missing, no revival of this one would.
+        here.engine.executions.end(execution.id, ExecutionState.DONE, reason="deliveries were looked at")

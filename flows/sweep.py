@@ -3,11 +3,12 @@
 from datetime import UTC, datetime
 from uuid import UUID
 
+import httpx
 from prefect import State, flow
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, FlowRunFilterStateType
 from prefect.client.schemas.objects import FlowRun, StateType
-from prefect.exceptions import ObjectNotFound
+from prefect.exceptions import ObjectNotFound, PrefectException
 from prefect.logging import get_run_logger
 from prefect.states import AwaitingRetry, Completed
 
@@ -29,7 +30,7 @@ from runbook.engine.executions import Execution
 from runbook.engine.leases import Lease
 from runbook.engine.processes import is_provably_dead
 from runbook.engine.states import ExecutionState, PlanState
-from runbook.errors import Permanent, RunbookError
+from runbook.errors import Denied, Permanent, RunbookError
 from runbook.installation import Installation, installation
 from runbook.requests import Mode, SweepRequest
 from runbook.scrub import scrub
@@ -38,6 +39,9 @@ from tasks.journal import write_record
 PROCEDURE = "sweep"
 TARGET = "sweeper"
 """What the one sweep at a time holds a lease on."""
+
+_NOT_NOW = (RunbookError, PrefectException, httpx.HTTPError)
+"""What settling one execution may meet: ours, Prefect's, and its client's."""
 
 MAX_SUSPENDED = 200
 """Suspended runs looked at in one sweep, to wake those whose execution has ended."""
@@ -73,7 +77,7 @@ def _sweep(here: Installation, client: SyncPrefectClient, lease: Lease, *, apply
             log.info(scrub(done[-1]))
             if apply:
                 _carry_out(here, client, execution, decision)
-        except RunbookError as error:  # one that cannot be settled now must not keep the others waiting
+        except _NOT_NOW as error:  # one that cannot be settled now must not keep the others waiting
             failed.append(f"{execution.id}: {error}")
             log.warning("%s: %s", execution.id, scrub(str(error)))
     if apply:
@@ -139,8 +143,8 @@ def _settle(here: Installation, execution: Execution, state: ExecutionState, rea
             if ended is ExecutionState.DONE and execution.incident_id is not None:
                 incident = here.engine.incidents.get(execution.incident_id)
                 close_incident(here, execution.id, incident, outcome.reason if outcome else reason)
-        except Permanent as error:
-            # An issue that was deleted will not come back: the ledger's own record has to do.
+        except (Permanent, Denied) as error:
+            # An issue that was deleted, or may not be written to: the ledger's own record has to do.
             reason = f"{reason}; it could not be written on its issue: {error.message}"
     here.engine.executions.end(execution.id, ended, reason=reason)
 

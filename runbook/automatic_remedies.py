@@ -1,7 +1,6 @@
 """Reads what an automatic remedy rests on: the ledger's count, and the kill switch on GitHub (R11)."""
 
-from collections import Counter
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from runbook.clients.github_client import GitHubClient
 from runbook.decisions.automatic import (
@@ -13,17 +12,17 @@ from runbook.decisions.automatic import (
     decide_switch,
     remedied_targets,
 )
-from runbook.engine.automatic import plans_without_person
+from runbook.effects.actions_runs import RerunFailedJobs
+from runbook.engine.automatic import DAY, remedied_without_person, was_turned_down
 from runbook.engine.ledger import Ledger
 from runbook.engine.plans import StoredPlan
 from runbook.engine.states import RequesterKind
 from runbook.errors import RunbookError
 from runbook.models import LabelEvent
-from runbook.policy import Policy
+from runbook.policy import Policy, WorkflowKind
 from runbook.triage.classes import FailureClass
 
 TRIAGE = "triage-failed-run"
-_DAY = timedelta(days=1)
 
 
 def automatic_remedy(
@@ -51,12 +50,18 @@ def automatic_remedy(
     if not remedy.automatic:
         return MANUAL
     effects = [planned.load() for planned in plan.plan.effects]
-    used = Counter[str]()
-    for other in plans_without_person(ledger, since=now - _DAY, other_than=plan.id):
-        used.update(remedied_targets(planned.load() for planned in other.effects))
+    with ledger.read() as session:
+        used = remedied_without_person(session, since=now - DAY, other_than=plan.id)
     return decide_automatic(
         AutomaticFacts(
             by_triage=plan.requester_kind is RequesterKind.PRODUCT,
+            turned_down=was_turned_down(ledger, plan),
+            deploys=any(
+                policy.repository(effect.repository).workflow(effect.workflow_file).kind
+                is WorkflowKind.DEPLOY
+                for effect in effects
+                if isinstance(effect, RerunFailedJobs)
+            ),
             reset_known=plan.view.not_before is not None,
             used_today={target: used[target] for target in sorted(remedied_targets(effects))},
         ),

@@ -29,7 +29,7 @@ from runbook.decisions.remedy import RemedyDecision, RemedyFacts, decide_remedy,
 from runbook.decisions.severity import AffectedRef, affected_ref, decide_severity
 from runbook.failed_run import incident_fingerprint, severity_facts
 from runbook.models import ActionsCache, Frozen, WorkflowRun
-from runbook.policy import Policy, Remedy, RemedyPolicy, RepositoryPolicy, Severity
+from runbook.policy import Policy, Remedy, RemedyPolicy, RepositoryPolicy, Severity, WorkflowKind
 from runbook.triage.classes import FailureClass
 
 _DAY = timedelta(days=1)
@@ -257,6 +257,8 @@ class _Replaying:
         decided = decide_automatic(
             AutomaticFacts(
                 by_triage=True,
+                turned_down=False,  # nobody was asked
+                deploys=self._repository.workflow(known.run.path).kind is WorkflowKind.DEPLOY,
                 reset_known=known.limit_ends_at is not None,
                 used_today={target: _within_a_day(self._automatic[target], now) for target in targets},
             ),

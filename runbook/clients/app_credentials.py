@@ -210,7 +210,6 @@ class AppCredential:
                 unchanged=NOTHING_CHANGED,
                 next_step="set GITHUB_APP_PRIVATE_KEY_FILE to the .pem file that GitHub generated for the App.",
             ) from None
-        register_secret(signed)
         return signed
 
     def _now(self) -> datetime:

@@ -64,6 +64,8 @@ class NotAutomatic(StrEnum):
     OTHER_REQUESTER = "it was not triage that asked for it"
     OTHER_EFFECT = "it holds an effect that only a person may let happen"
     LIMIT_NOT_KNOWN = "nobody knows when the rate limit ends"
+    TURNED_DOWN = "the same plan was turned down, or undone, before"
+    DEPLOYS = "it would run a deployment again, whatever was deployed since"
     CAPPED = "as many remedies as the policy allows in 24 hours were applied without a person"
 
 
@@ -72,11 +74,15 @@ class AutomaticFacts(Frozen):
 
     Args:
         by_triage: Whether triage itself made the plan.
+        turned_down: Whether the same plan was rejected, or undone, before.
+        deploys: Whether it runs a workflow again that deploys.
         reset_known: Whether it is known when a rate limit ends.
         used_today: For each of the plan's targets, how many remedies without a person it had in 24 hours.
     """
 
     by_triage: bool
+    turned_down: bool
+    deploys: bool
     reset_known: bool
     used_today: dict[str, int]
 
@@ -84,11 +90,14 @@ class AutomaticFacts(Frozen):
 class AutomaticDecision(Frozen):
     """Whether a plan needs no person, and why (not).
 
+    ``targets`` and ``cap`` are what the gate counts once more as it lets the plan pass: others may pass beside it.
     ``reason`` is empty where the policy does not want it remedied without a person: nothing needs saying then.
     """
 
     automatic: bool
     reason: str
+    targets: tuple[str, ...] = ()
+    cap: int = 0
 
 
 MANUAL = AutomaticDecision(automatic=False, reason="")
@@ -116,6 +125,10 @@ def decide_automatic(
     waits = Remedy.WAIT_FOR_RATE_LIMIT_RESET in remedy.propose
     if not facts.by_triage:
         return _needs_person(NotAutomatic.OTHER_REQUESTER)
+    if facts.turned_down:
+        return _needs_person(NotAutomatic.TURNED_DOWN)
+    if facts.deploys:
+        return _needs_person(NotAutomatic.DEPLOYS)
     if not all(isinstance(effect, _HARMLESS) for effect in effects):
         return _needs_person(NotAutomatic.OTHER_EFFECT)
     if waits and not facts.reset_known:
@@ -127,7 +140,12 @@ def decide_automatic(
     switch = read_switch()
     if switch.stopped:
         return _needs_person(switch.reason)
-    return AutomaticDecision(automatic=True, reason="the policy lets it be applied without a person")
+    return AutomaticDecision(
+        automatic=True,
+        reason="the policy lets it be applied without a person",
+        targets=tuple(sorted(facts.used_today)),
+        cap=cap,
+    )
 
 
 def remedied_targets(effects: Iterable[Effect]) -> frozenset[str]:

@@ -1,16 +1,23 @@
 """What was applied without a person (R11): approvals that nobody gave, kept so that they can be counted."""
 
-from datetime import UTC, datetime
+from collections import Counter
+from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from runbook.decisions.automatic import remedied_targets
 from runbook.engine.ledger import Ledger
 from runbook.engine.plan import Plan
+from runbook.engine.plans import StoredPlan
 from runbook.engine.schema import ApprovalRow, PlanRow
+from runbook.engine.states import PlanState
 
 AUTOMATIC = "automatic"
 """The source of such an approval."""
+
+DAY = timedelta(days=1)
+"""What the policy's cap is counted over."""
 
 
 def note_without_person(
@@ -41,11 +48,11 @@ def note_without_person(
         )
 
 
-def plans_without_person(ledger: Ledger, *, since: datetime, other_than: str) -> tuple[Plan, ...]:
-    """Return the plans that passed without a person since a time.
+def remedied_without_person(session: Session, *, since: datetime, other_than: str) -> Counter[str]:
+    """Count by target what plans remedied that passed without a person since a time.
 
     Args:
-        ledger: The ledger.
+        session: A transaction; the gate counts in the one in which it lets a plan pass.
         since: The earliest approval.
         other_than: A plan that does not count, by its id: the one that is asked about.
     """
@@ -60,8 +67,21 @@ def plans_without_person(ledger: Ledger, *, since: datetime, other_than: str) ->
             ApprovalRow.plan_id != other_than,
         )
     )
+    used = Counter[str]()
+    for body in session.scalars(query):
+        used.update(remedied_targets(planned.load() for planned in Plan.model_validate(body).effects))
+    return used
+
+
+def was_turned_down(ledger: Ledger, plan: StoredPlan) -> bool:
+    """Whether the same plan was rejected or undone before: a person's word, and a remedy that did not help, bind."""
+    query = select(PlanRow.id).where(
+        PlanRow.digest == plan.digest,
+        PlanRow.id != plan.id,
+        PlanRow.state.in_((PlanState.REJECTED, PlanState.UNDONE, PlanState.NEEDS_PERSON)),
+    )
     with ledger.read() as session:
-        return tuple(Plan.model_validate(body) for body in session.scalars(query))
+        return session.scalars(query.limit(1)).first() is not None
 
 
 def _proof_since(at: datetime) -> str:

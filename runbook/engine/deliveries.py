@@ -35,6 +35,10 @@ class DeliveryState(StrEnum):
     """Tried until nothing more was to be hoped for; the reconciling flow finds what it was about."""
 
 
+_TAKEN_UP = frozenset({DeliveryState.IGNORED, DeliveryState.FAILED})
+"""One that comes again is taken up anew if it stands so: the policy, or Prefect, may have changed meanwhile."""
+
+
 class Receipt(StrEnum):
     """What became of a delivery that came in."""
 
@@ -140,7 +144,7 @@ class Deliveries:
             for incoming in arrivals:
                 known = states.get(incoming.id)
                 if incoming.id in fresh or (
-                    known is not None and (known != DeliveryState.IGNORED or incoming.ignored)
+                    known is not None and (known not in _TAKEN_UP or incoming.ignored)
                 ):
                     receipts.append(Receipt.REPEATED)
                     continue

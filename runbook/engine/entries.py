@@ -145,11 +145,15 @@ class Entries:
             note: Why, for people.
             result: What applying it gave; the one known before stays where None.
             unsent: So many sends did not happen.
+
+        Raises:
+            Fenced: Another process has moved it since: this one was taken for dead, and must not overwrite that.
         """
         now = self._clock.now()
         note = scrub(note)
         with self._ledger.write() as session:
             row = session.get_one(EffectRow, entry.id)
+            _require_ours(row, entry)
             row.state = state
             row.note = note
             row.sends -= unsent
@@ -196,6 +200,15 @@ def _require_unmoved(row: EffectRow, entry: JournalEntry) -> None:
             f"“{entry.effect.describe()}” is being written by another process.",
             unchanged="This process has sent nothing.",
             next_step="try again in a moment: what the other one wrote is looked for first",
+        )
+
+
+def _require_ours(row: EffectRow, entry: JournalEntry) -> None:
+    if (row.state, row.sends) != (entry.state, entry.sends):
+        raise Fenced(
+            f"“{entry.effect.describe()}” is {row.state} by another process meanwhile.",
+            unchanged="What that process noted stands.",
+            next_step="nothing: the other process goes on",
         )
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, or_, select
 from sqlalchemy.orm import Session
 
 from runbook.canonical import digest
@@ -211,12 +211,21 @@ class Executions:
     def claimed(self, *, repository: str, run_ids: Collection[int]) -> frozenset[tuple[int, int]]:
         """Return which attempts of some runs were claimed, by whomever, as run and attempt.
 
+        One whose holder ended before it gave it an incident is claimed by nobody: it would be in none for ever (R10).
+
         Args:
             repository: owner/name.
             run_ids: The runs.
         """
-        query = select(AttemptRow.run_id, AttemptRow.run_attempt).where(
-            AttemptRow.repository == repository, AttemptRow.run_id.in_(run_ids)
+        stands = ExecutionRow.state.in_((*OPEN_STATES, ExecutionState.DONE))
+        query = (
+            select(AttemptRow.run_id, AttemptRow.run_attempt)
+            .join(ExecutionRow, ExecutionRow.id == AttemptRow.execution_id)
+            .where(
+                AttemptRow.repository == repository,
+                AttemptRow.run_id.in_(run_ids),
+                or_(AttemptRow.incident_id.is_not(None), stands),
+            )
         )
         with self._ledger.read() as session:
             return frozenset((row.run_id, row.run_attempt) for row in session.execute(query))

@@ -1,8 +1,10 @@
 """The gate (R2): on every waking the outside world and the ledger decide, never Prefect."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
 
 from runbook.decisions.approval import (
     Decision,
@@ -18,18 +20,21 @@ from runbook.decisions.approval import (
 from runbook.decisions.automatic import MANUAL, AutomaticDecision
 from runbook.engine import audit
 from runbook.engine.audit import PRODUCT
-from runbook.engine.automatic import note_without_person
+from runbook.engine.automatic import DAY, note_without_person, remedied_without_person
 from runbook.engine.entries import JournalEntry
 from runbook.engine.ledger import Ledger
 from runbook.engine.page_decisions import page_decisions
 from runbook.engine.plans import Plans, StoredPlan
-from runbook.engine.schema import ApprovalRow, EffectRow, PlanRow
+from runbook.engine.schema import ApprovalRow, EffectRow, PageDecisionRow, PlanRow
 from runbook.engine.states import EffectState, PlanState, RequesterKind
 from runbook.errors import LedgerError, Transient
 from runbook.models import IssueComment, Permission
 from runbook.policy.approvals import ApprovalRule
 from runbook.scrub import scrub
 from runbook.world import World
+
+_LOOKS = 3
+"""So often the gate looks again because somebody decided on the page meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -76,10 +81,21 @@ class Gate:
         """
         if any(entry.state is not EffectState.PLANNED for entry in entries):
             return GateDecision(verdict=Verdict.APPROVED, reason="already being applied", needed=0)
-        decision = self._decide(plan, entries, context)
+        # What is decided on the approval page while GitHub is being asked is read before anything is approved.
+        for _ in range(_LOOKS):
+            seen = self._page_decisions_given(plan)
+            decision = self._decide(plan, entries, context)
+            if decision.verdict is not Verdict.APPROVED or self._approve(plan, decision, context, seen=seen):
+                break
+        else:
+            raise Transient(
+                f"Plan {plan.short_digest} is being decided about right now.",
+                unchanged="Nothing was applied.",
+                next_step="none is needed: the gate looks again",
+            )
         match decision.verdict:
             case Verdict.APPROVED:
-                self._approve(plan, decision, context)
+                pass
             case Verdict.REJECTED:
                 self._end(plan, PlanState.REJECTED, decision, context)
             case Verdict.EXPIRED:
@@ -103,7 +119,9 @@ class Gate:
         page = page_decisions(self._ledger, plan.id)
         try:
             decision = self._decide_with_github(plan, facts, page, context)
-        except Transient:
+        except Transient as away:
+            if away.retry_after_seconds is not None:
+                raise  # a rate limit is no outage: comments and permissions can be read when it ends
             alone = decide_without_github(
                 facts,
                 rule=context.rule,
@@ -199,9 +217,19 @@ class Gate:
             )
             return frozenset(proofs[proof] for proof in rows)
 
-    def _approve(self, plan: StoredPlan, decision: GateDecision, context: GateContext) -> None:
+    def _page_decisions_given(self, plan: StoredPlan, session: Session | None = None) -> int:
+        query = select(func.count()).where(PageDecisionRow.plan_id == plan.id)
+        if session is not None:
+            return int(session.scalar(query) or 0)
+        with self._ledger.read() as reading:
+            return int(reading.scalar(query) or 0)
+
+    def _approve(self, plan: StoredPlan, decision: GateDecision, context: GateContext, *, seen: int) -> bool:
+        """Note the approval, unless the page has taken a decision since ``seen`` of them; return whether it stands."""
         now = self._world.clock.now()
         with self._ledger.write() as session:
+            if self._page_decisions_given(plan, session) != seen:
+                return False
             row = session.get_one(PlanRow, plan.id)
             if PlanState(row.state) not in {PlanState.WAITING, PlanState.APPLYING}:
                 raise LedgerError(
@@ -229,6 +257,7 @@ class Gate:
                     )
             automatic = context.automatic.automatic and not decision.counted
             if automatic:
+                _require_below_cap(session, plan, context.automatic, now=now)
                 reason, policy = context.automatic.reason, context.policy_digest
                 note_without_person(session, plan.id, reason=reason, policy_digest=policy, now=now)
             audit.append(
@@ -246,6 +275,7 @@ class Gate:
                     "github": _asked(decision),
                 },
             )
+        return True
 
     def _wait(self, plan: StoredPlan) -> None:
         """Step back to waiting: an approver may have been removed between approval and first effect."""
@@ -294,3 +324,20 @@ def _proof_of(plan: StoredPlan, decision: Decision, *, asks: int) -> str:
 
 def _asked(decision: GateDecision) -> str:
     return "asked" if decision.github_asked else "away: neither comments nor permissions were asked for"
+
+
+def _require_below_cap(
+    session: Session, plan: StoredPlan, automatic: AutomaticDecision, *, now: datetime
+) -> None:
+    """Count once more, in the transaction that lets the plan pass: others may have passed since it was decided.
+
+    Raises:
+        Transient: The cap is reached by now; the gate is asked again, and waits for a person.
+    """
+    used = remedied_without_person(session, since=now - DAY, other_than=plan.id)
+    if any(used[target] >= automatic.cap for target in automatic.targets):
+        raise Transient(
+            "As many remedies as the policy allows in 24 hours were applied without a person meanwhile.",
+            unchanged="Nothing was applied.",
+            next_step="none is needed: asked again, the plan waits for a person",
+        )

@@ -13,9 +13,10 @@ from runbook.clock import Clock
 from runbook.decisions.outage import OpenIncident, Together, decide_outage, fingerprint_prefix
 from runbook.engine import audit
 from runbook.engine.audit import PRODUCT
+from runbook.engine.executions import end_execution
 from runbook.engine.ledger import Ledger
 from runbook.engine.schema import AttemptRow, ExecutionRow, IncidentRow, PlanRow
-from runbook.engine.states import OPEN_STATES, PlanState
+from runbook.engine.states import OPEN_STATES, ExecutionState, PlanState
 
 
 class IncidentState(StrEnum):
@@ -178,11 +179,17 @@ class Incidents:
             resolution: How.
 
         Returns:
-            The incident, open where another execution will close it.
+            The incident, open where another execution will close it; then this one has ended.
         """
         with self._ledger.write() as session:
             row = session.get_one(IncidentRow, incident_id)
-            if row.state != IncidentState.CLOSED and not _others_at_work(session, incident_id, by_execution):
+            at_work = _others_at_work(session, incident_id, by_execution)
+            if at_work:
+                # Ended here, so that two which resolve it in the same moment do not each leave it to the other.
+                end_execution(
+                    session, by_execution, ExecutionState.DONE, reason=resolution, now=self._clock.now()
+                )
+            elif row.state != IncidentState.CLOSED:
                 row.state = IncidentState.CLOSED
                 row.resolution = resolution
                 row.closed_at = self._clock.now()

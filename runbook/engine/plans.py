@@ -183,7 +183,11 @@ class Plans:
                 unchanged="Nothing was approved or rejected.",
                 next_step="copy the digits from the plan, or list them with `runbook approvals`",
             )
-        found = [plan for plan in self.waiting() if plan.digest.startswith(digits)]
+        query = select(PlanRow).where(
+            PlanRow.state == PlanState.WAITING, PlanRow.digest.startswith(digits, autoescape=True)
+        )
+        with self._ledger.read() as session:
+            found = [self._stored(session, row) for row in session.scalars(query.limit(2))]
         if len(found) != 1:
             raise UsageError(
                 f"{'More than one' if found else 'No'} waiting plan has the digest {digits}…",

@@ -267,7 +267,8 @@ class Theatre:
             assert answer.ok, answer.text
             return answer
 
-        return self.until(f"an answer to {path}", sent).json()
+        answer = self.until(f"an answer to {path}", sent)
+        return answer.json() if answer.content else None
 
     def logged(self, run_id: str, text: str) -> str | None:
         """Return the first line of a run's log that holds a text."""

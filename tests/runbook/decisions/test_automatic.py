@@ -109,7 +109,8 @@ def decide(
     read_switch: Callable[[], SwitchDecision] = lambda: OFF,
     **changes: Any,
 ) -> AutomaticDecision:
-    known: dict[str, Any] = {"by_triage": True, "reset_known": False, "used_today": {WORKFLOW: 1, CACHES: 0}}
+    known: dict[str, Any] = {"by_triage": True, "turned_down": False, "deploys": False}
+    known |= {"reset_known": False, "used_today": {WORKFLOW: 1, CACHES: 0}}
     facts = AutomaticFacts(**{**known, **changes})
     return decide_automatic(
         facts, effects or (CLEAR, RERUN), remedy=remedy, caps=CAPS, read_switch=read_switch
@@ -171,3 +172,9 @@ def test_nothing_is_automatic_that_is_stopped_capped_or_asked_for_by_others(
         read_switch=lambda: SwitchDecision(stopped=stopped, reason="r"),
     )
     assert decision.automatic is (allowed and by_triage and not stopped and used < 2)
+
+
+@pytest.mark.parametrize("fact", ["turned_down", "deploys"])
+def test_what_somebody_turned_down_and_what_deploys_needs_a_person(fact: str) -> None:
+    assert decide().automatic
+    assert not decide(**{fact: True}).automatic
