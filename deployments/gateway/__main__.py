@@ -23,6 +23,7 @@ from runbook.engine.deliveries import Deliveries
 from runbook.engine.ledger import Ledger
 from runbook.errors import RunbookError
 from runbook.installation import Installation
+from runbook.one_time_codes import seeds_file
 from runbook.policy import find_policy
 from runbook.scrub import install_log_scrubber
 from runbook.settings import Settings
@@ -68,6 +69,11 @@ def _serve(host: str, port: int, *, largest_body_bytes: int) -> int:
     ledger = Ledger(settings.ledger_url.get_secret_value(), busy_timeout_seconds=_BUSY_TIMEOUT_SECONDS)
     # The approval page reads plans and takes decisions; it asks GitHub nothing, and may be the only thing that works.
     here = Installation(settings=settings, policy=policy(), clock=clock)
+    if seeds_file() is not None and here.policy.product_login is None:
+        _LOG.warning(
+            "People are enrolled for the approval page, but the policy names no product_login: while GitHub is away "
+            "nobody can tell which account is the product's, and no plan passes."
+        )
     if not is_loopback(host):
         _LOG.warning("The gateway listens on %s in plain HTTP: put a proxy that ends TLS before it.", host)
     app = create_app(
