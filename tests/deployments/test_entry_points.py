@@ -62,7 +62,8 @@ def test_a_stock_worker_takes_over_where_prefects_private_modules_have_moved(
     def replace(program: str, arguments: list[str]) -> None:
         raise Replaced(program, arguments)
 
-    monkeypatch.setitem(sys.modules, "deployments.forking_worker", None)
+    monkeypatch.delitem(sys.modules, "deployments.forking_worker", raising=False)
+    monkeypatch.setitem(sys.modules, "prefect.runner._flow_run_executor", None)
     monkeypatch.setattr("os.execv", replace)
     with caplog.at_level(logging.ERROR), pytest.raises(Replaced) as raised:
         worker.main(["runbook-7"])
@@ -73,3 +74,12 @@ def test_a_stock_worker_takes_over_where_prefects_private_modules_have_moved(
         *("--name", "runbook-7"),
     ]
     assert "A stock process worker takes over" in caplog.text
+
+
+def test_a_broken_installation_of_ours_lets_no_stock_worker_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would run whatever entry point a deployment names."""
+    monkeypatch.delitem(sys.modules, "deployments.forking_worker", raising=False)
+    monkeypatch.setitem(sys.modules, "deployments.forked_run", None)
+    monkeypatch.setattr("os.execv", lambda *_: pytest.fail("a stock worker took over"))
+    with pytest.raises(ImportError, match="forked_run"):
+        worker.main(["runbook-7"])
