@@ -21,7 +21,7 @@ demo: setup
 	@$(BIN)/runbook demo
 
 test: setup
-	@$(BIN)/python -m pytest -m "not integration" -n 2 --dist loadgroup tests
+	@$(BIN)/python -m pytest -m "not integration" -n 2 --dist loadfile tests
 	@echo "Not run here: the integration suites (real components). Run them with: make integration"
 
 lint: setup
