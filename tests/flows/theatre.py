@@ -195,6 +195,18 @@ class Theatre:
         self.until(
             "the schedule's pause", lambda: self._posted(f"/deployments/{deployment}/pause_deployment")
         )
+        # The scheduler may have made a run in the same moment, which would still start.
+        self.until("no run of it to be due", lambda: self._none_due(deployment))
+
+    def _none_due(self, deployment: str) -> bool | None:
+        wanted = {
+            "deployments": {"id": {"any_": [deployment]}},
+            "flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}},
+        }
+        due = self.post("/flow_runs/filter", wanted)
+        for run in due:
+            requests.delete(f"{self.prefect.url}/flow_runs/{run['id']}", timeout=10)
+        return None if due else True
 
     def _deployment(self, procedure: str) -> str | None:
         answer = requests.get(f"{self.prefect.url}/deployments/name/{procedure}/default", timeout=10)
@@ -349,6 +361,7 @@ def open_theatre(folder: Path) -> Iterator[Theatre]:
             try:
                 theatre.pause("reconcile-failed-runs")
                 theatre.start_worker()
+                theatre.pause("reconcile-failed-runs")
                 yield theatre
             finally:
                 theatre.stop_workers()
