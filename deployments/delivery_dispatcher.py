@@ -5,15 +5,14 @@ ledger, and every start carries the idempotency key of its attempt. Killed at an
 """
 
 import logging
-import signal
 import sys
 import uuid
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
-from types import FrameType
 from typing import NoReturn
 
 from deployments.delivery_actions import PlanWaker, PrefectStarter, Starter
+from deployments.dispatching import run_until_told
 from runbook.clock import Clock, SystemClock
 from runbook.decisions.deliveries import Ignore, StartTriage, WakePlans, read_delivery
 from runbook.engine.deliveries import Deliveries, Delivery
@@ -23,7 +22,7 @@ from runbook.engine.plans import Plans
 from runbook.errors import Denied, LedgerError, Permanent, RunbookError, Transient, UsageError
 from runbook.policy import Policy, find_policy, load_policy
 from runbook.requests import Mode, TriageRequest
-from runbook.scrub import install_log_scrubber, neutralise_terminal
+from runbook.scrub import neutralise_terminal
 from runbook.settings import Settings
 
 _LOG = logging.getLogger("runbook.delivery_dispatcher")
@@ -247,16 +246,7 @@ def _alike(due: Sequence[Delivery]) -> list[list[Delivery]]:
 
 def main() -> int:
     """Dispatch until SIGTERM or SIGINT; return the exit status."""
-    install_log_scrubber()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
-    # At once means at once: what is interrupted is a start that the same key will find again.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _end)
-    try:
-        _dispatch(Settings.from_environment())
-    except RunbookError as error:
-        _LOG.error("%s", error)
-        return error.exit_code
+    return run_until_told(lambda: _dispatch(Settings.from_environment()), log=_LOG)
 
 
 def _dispatch(settings: Settings) -> NoReturn:
@@ -278,12 +268,6 @@ def _dispatch(settings: Settings) -> NoReturn:
         leases = Leases(ledger, clock=clock, lease_seconds=_LEASE_SECONDS, poll_seconds=probe_seconds)
         _LOG.info("The dispatcher looks for deliveries every %g s.", POLL_SECONDS)
         run(dispatcher, leases, clock)
-
-
-def _end(number: int, frame: FrameType | None) -> NoReturn:
-    for ignored in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(ignored, signal.SIG_IGN)  # the lease is given back in peace
-    raise SystemExit(0 if number == signal.SIGTERM else 128 + number)
 
 
 if __name__ == "__main__":

@@ -5,14 +5,13 @@ would no longer wait. It decides nothing (R2): a run that is woken in vain asks 
 """
 
 import logging
-import signal
 import sys
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from types import FrameType
 from typing import NoReturn
 
+from deployments.dispatching import run_until_told
 from deployments.waking import Woken, resume
 from runbook.clock import Clock, SystemClock
 from runbook.decisions.approval import Verdict
@@ -21,7 +20,7 @@ from runbook.engine.plans import StoredPlan
 from runbook.errors import LedgerError, PolicyError, RunbookError, Transient
 from runbook.installation import Installation
 from runbook.policy import find_policy, load_policy
-from runbook.scrub import install_log_scrubber, neutralise_terminal
+from runbook.scrub import neutralise_terminal
 
 _LOG = logging.getLogger("runbook.dispatcher")
 TARGET = "dispatcher"
@@ -192,24 +191,12 @@ def _in_turn(waiting: Sequence[StoredPlan], gave_up_at: str | None) -> list[Stor
 
 def main() -> int:
     """Run the dispatcher until SIGTERM or SIGINT; return the exit status."""
-    install_log_scrubber()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
-    # At once means at once: what is interrupted is a read, a wait, or a resume that may be repeated.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _end)
-    try:
-        find_policy()
-        here = Installation.open()
-        Dispatcher(here, clock=SystemClock()).run()
-    except RunbookError as error:
-        _LOG.error("%s", error)
-        return error.exit_code
+    return run_until_told(_dispatch, log=_LOG)
 
 
-def _end(number: int, frame: FrameType | None) -> NoReturn:
-    for ignored in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(ignored, signal.SIG_IGN)  # the lease is given back in peace
-    raise SystemExit(0 if number == signal.SIGTERM else 128 + number)
+def _dispatch() -> NoReturn:
+    find_policy()
+    Dispatcher(Installation.open(), clock=SystemClock()).run()
 
 
 if __name__ == "__main__":
