@@ -267,21 +267,13 @@ def _other_failures(run: WorkflowRun, since: datetime) -> tuple[FailingRun, ...]
 
 def _suspects(run: WorkflowRun) -> tuple[Suspect, ...] | None:
     github = installation().github
-    # Up to this run's own creation: what became green after it has nothing to say about what broke it.
-    green = github.list_runs(
-        run.repository,
-        workflow=run.workflow_file,
-        branch=run.head_branch,
-        status="success",
-        created_until=run.created_at,
-        limit=1,
-    )
-    if not green:
+    green = github.green_run_before(run)
+    if green is None:
         return None
     commits = github.list_commits(
         run.repository,
         branch=run.head_sha,
-        since_sha=green[0].head_sha,
+        since_sha=green.head_sha,
         limit=installation().policy.triage.max_suspects + 1,
     )
     return tuple(

@@ -110,21 +110,14 @@ def with_coverage_before(github: GitHubClient, run: WorkflowRun, findings: Findi
     if not findings.coverage:
         return findings
     try:
-        green = github.list_runs(
-            run.repository,
-            workflow=run.workflow_file,
-            branch=run.head_branch,
-            status="success",
-            created_until=run.created_at,
-            limit=1,
-        )
+        green = github.green_run_before(run)
     except (Denied, Permanent, Transient) as error:
         note = f"the coverage before could not be looked for: {error.message}"
         return findings.model_copy(update={"notes": (*findings.notes, note)})
-    if not green:
+    if green is None:
         return findings
     artifacts = tuple(dict.fromkeys(escape(one.report.partition("/")[0]) for one in findings.coverage))
-    before = read_artifacts(github, green[0], wanted=artifacts, report=lambda _name: None)
+    before = read_artifacts(github, green, wanted=artifacts, report=lambda _name: None)
     known = {one.report: one.line_percent for one in before.coverage}
     compared = tuple(
         one.model_copy(update={"before_percent": known.get(one.report)}) for one in findings.coverage

@@ -56,6 +56,24 @@ class ActionsCalls(Calls):
         )
         return parse("run", lambda found: workflow_run(repository, found), data)
 
+    def green_run_before(self, run: WorkflowRun) -> WorkflowRun | None:
+        """Return the newest green run of the same workflow and branch that was created before a run, if there is one.
+
+        What became green after it has nothing to say about what broke it.
+
+        Args:
+            run: The run.
+        """
+        green = self.list_runs(
+            run.repository,
+            workflow=run.workflow_file,
+            branch=run.head_branch,
+            status="success",
+            created_until=run.created_at,
+            limit=1,
+        )
+        return green[0] if green else None
+
     def list_runs(
         self,
         repository: str,
