@@ -196,17 +196,7 @@ def decide_approval(
             continue
         why = _why_ignored(plan, command, comment, rule, permissions, used, product_logins)
         tally.add(_of_comment(comment, command), approve=command.approve, why=why)
-    for given in page:
-        permission = permissions.get(given.login.casefold(), Permission.NONE)
-        why = why_page_ignored(
-            given,
-            rule=rule,
-            requester=plan.requester,
-            expires_at=plan.expires_at,
-            product_logins=product_logins,
-            permission=permission,
-        )
-        tally.add(_of_page(given), approve=given.approve, why=why)
+    _count_page(tally, plan, page, rule=rule, permissions=permissions, product_logins=product_logins)
     approvals = tally.approvals
     # Beside a person's approval it is no second one: `runbook approve` resumes the run as well as it comments.
     if plan.resumed and rule.prefect_resume_counts and not approvals:
@@ -241,16 +231,7 @@ def decide_without_github(
         An approval or a rejection; None where these decisions do not suffice for either, so that GitHub must be asked.
     """
     tally = _Tally()
-    for given in page:
-        why = why_page_ignored(
-            given,
-            rule=rule,
-            requester=plan.requester,
-            expires_at=plan.expires_at,
-            product_logins=product_logins,
-            permission=None,
-        )
-        tally.add(_of_page(given), approve=given.approve, why=why)
+    _count_page(tally, plan, page, rule=rule, permissions=None, product_logins=product_logins)
     needed = approvals_needed(rule, unnamed=plan.unnamed)
     decision = _decided(plan, needed, tally.approvals, tally, now)
     approved = decision.verdict is Verdict.APPROVED and bool(decision.counted)
@@ -313,6 +294,29 @@ class _Tally:
             self.counted.setdefault(login.casefold(), decision)
         elif self.rejection is None:
             self.rejection = decision
+
+
+def _count_page(
+    tally: _Tally,
+    plan: PlanFacts,
+    page: Sequence[PageDecision],
+    *,
+    rule: ApprovalRule,
+    permissions: Mapping[str, Permission] | None,
+    product_logins: frozenset[str],
+) -> None:
+    """Count the approval page's decisions; ``permissions`` is None where GitHub was not asked for any."""
+    for given in page:
+        login = given.login.casefold()
+        why = why_page_ignored(
+            given,
+            rule=rule,
+            requester=plan.requester,
+            expires_at=plan.expires_at,
+            product_logins=product_logins,
+            permission=None if permissions is None else permissions.get(login, Permission.NONE),
+        )
+        tally.add(_of_page(given), approve=given.approve, why=why)
 
 
 def _of_comment(comment: IssueComment, command: Command) -> Decision:

@@ -83,7 +83,8 @@ class Gate:
             return GateDecision(verdict=Verdict.APPROVED, reason="already being applied", needed=0)
         # What is decided on the approval page while GitHub is being asked is read before anything is approved.
         for _ in range(_LOOKS):
-            seen = self._page_decisions_given(plan)
+            with self._ledger.read() as session:
+                seen = _page_decisions_given(session, plan)
             decision = self._decide(plan, entries, context)
             if decision.verdict is not Verdict.APPROVED or self._approve(plan, decision, context, seen=seen):
                 break
@@ -217,18 +218,11 @@ class Gate:
             )
             return frozenset(proofs[proof] for proof in rows)
 
-    def _page_decisions_given(self, plan: StoredPlan, session: Session | None = None) -> int:
-        query = select(func.count()).where(PageDecisionRow.plan_id == plan.id)
-        if session is not None:
-            return int(session.scalar(query) or 0)
-        with self._ledger.read() as reading:
-            return int(reading.scalar(query) or 0)
-
     def _approve(self, plan: StoredPlan, decision: GateDecision, context: GateContext, *, seen: int) -> bool:
         """Note the approval, unless the page has taken a decision since ``seen`` of them; return whether it stands."""
         now = self._world.clock.now()
         with self._ledger.write() as session:
-            if self._page_decisions_given(plan, session) != seen:
+            if _page_decisions_given(session, plan) != seen:
                 return False
             row = session.get_one(PlanRow, plan.id)
             if PlanState(row.state) not in {PlanState.WAITING, PlanState.APPLYING}:
@@ -324,6 +318,10 @@ def _proof_of(plan: StoredPlan, decision: Decision, *, asks: int) -> str:
 
 def _asked(decision: GateDecision) -> str:
     return "asked" if decision.github_asked else "away: neither comments nor permissions were asked for"
+
+
+def _page_decisions_given(session: Session, plan: StoredPlan) -> int:
+    return session.scalar(select(func.count()).where(PageDecisionRow.plan_id == plan.id)) or 0
 
 
 def _require_below_cap(
