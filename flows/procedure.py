@@ -6,7 +6,7 @@ from the top and goes on where the ledger says it is.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from prefect import State
@@ -245,7 +245,7 @@ def _ask(run: Run, plan: StoredPlan) -> GateDecision:
     here = run.here
     context = here.gate_context(plan)
     if context.rule.prefect_resume_counts:
-        context = here.gate_context(plan, resumed=was_resumed(plan))
+        context = replace(context, resumed=was_resumed(plan))
     decision = here.engine.gate.pass_or_wait(plan, here.engine.entries.of_plan(plan.id), context)
     for comment in decision.ignored:
         run.log.info("%s's %s does not count: %s", scrub(comment.login), comment.place, comment.why)

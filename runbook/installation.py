@@ -99,12 +99,11 @@ class Installation:
         """The engine."""
         return Engine(self.ledger, world=self.world, timings=self.policy.timings, boundary=self.boundary)
 
-    def gate_context(self, plan: StoredPlan, *, resumed: bool = False) -> GateContext:
+    def gate_context(self, plan: StoredPlan) -> GateContext:
         """Return what the gate is to know about a plan now: the rule in force, freezes, our own accounts.
 
         Args:
             plan: The plan.
-            resumed: The run was resumed in Prefect since the plan was last asked about.
         """
         away: Transient | None = None
         try:
@@ -128,7 +127,6 @@ class Installation:
             policy_digest=self.policy.digest,
             product_logins=product_logins,
             frozen=self._held_back(plan),
-            resumed=resumed,
             automatic=automatic,
             away=away,
         )
