@@ -29,7 +29,7 @@ from deployments.gateway.bodies import MEBIBYTE, BodyReader, BodyRefused
 from runbook.clock import Clock
 from runbook.engine.page_decisions import MAX_REASON_CHARACTERS, Answer, Given, Outcome, PageDecisions
 from runbook.engine.plans import Plans, StoredPlan
-from runbook.errors import LedgerError, RunbookError, UsageError
+from runbook.errors import RunbookError, UsageError
 from runbook.installation import Installation
 from runbook.one_time_codes import SEEDS_VARIABLE, Seeds, read_seeds, seeds_file
 from runbook.policy import load_policy
@@ -148,10 +148,8 @@ def approval_router(desk: ApprovalDesk) -> APIRouter:
 def _guarded(respond: Callable[[], HTMLResponse]) -> HTMLResponse:
     try:
         return respond()
-    except LedgerError as error:
-        _LOG.error("The approval page cannot use the ledger: %s", error)
     except RunbookError as error:
-        _LOG.error("The approval page cannot decide: %s", error)
+        _LOG.error("The approval page cannot be used: %s", error)
     return _answer(
         503,
         message_page("The page cannot be used now", "Nothing was decided. The gateway's log says why."),

@@ -74,12 +74,10 @@ class Notice:
     Args:
         heading: In a few words.
         lines: What to do next.
-        good: It is good news.
     """
 
     heading: str
     lines: tuple[str, ...] = ()
-    good: bool = False
 
 
 @dataclass(frozen=True)
@@ -142,15 +140,14 @@ def plan_page(plan: ShownPlan, *, form: ShownForm | None, notice: Notice | None 
     return _render("plan.html", plan=plan, form=form, notice=notice)
 
 
-def message_page(heading: str, *lines: str, back: str = "") -> str:
+def message_page(heading: str, *lines: str) -> str:
     """Render a page that only says something.
 
     Args:
         heading: In a few words.
         lines: The rest.
-        back: The plan's own path, where going back helps.
     """
-    return _render("message.html", heading=heading, lines=lines, back=back)
+    return _render("message.html", heading=heading, lines=lines)
 
 
 def _render(template: str, **values: object) -> str:

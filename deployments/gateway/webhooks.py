@@ -112,17 +112,12 @@ class Receiver:
             reading = read_delivery(event, payload, policy=self.policy())
         except Malformed as error:
             raise Refused(400, "malformed", error.message) from error
-        ignored = isinstance(reading.decision, Ignore)
-        incoming = Incoming(
-            id=delivery,
-            event=event,
-            action=reading.action,
-            repository=reading.repository,
-            key="" if isinstance(reading.decision, Ignore) else reading.decision.key,
-            body=b"" if ignored else pack(payload),
-            ignored=reading.decision.reason if isinstance(reading.decision, Ignore) else "",
-        )
-        return incoming, incoming.ignored or f"{incoming.key} will be looked at"
+        told = {"id": delivery, "event": event, "action": reading.action, "repository": reading.repository}
+        decision = reading.decision
+        if isinstance(decision, Ignore):
+            return Incoming(**told, key="", body=b"", ignored=decision.reason), decision.reason
+        incoming = Incoming(**told, key=decision.key, body=pack(payload), ignored="")
+        return incoming, f"{decision.key} will be looked at"
 
 
 def webhook_router(receiver: Receiver) -> APIRouter:
@@ -149,8 +144,9 @@ def webhook_router(receiver: Receiver) -> APIRouter:
         """Store the delivery, then acknowledge it; the same one is stored once, however often it comes."""
         started = time.perf_counter()
         try:
-            answer: Acknowledgement | JSONResponse = await receiver.receive(request)
-            outcome = str(answer.status) if isinstance(answer, Acknowledgement) else ""
+            taken = await receiver.receive(request)
+            answer: Acknowledgement | JSONResponse = taken
+            outcome = str(taken.status)
         except Refused as refused:
             later = {"retry-after": str(_RETRY_AFTER_SECONDS)} if refused.status == 503 else None
             answer = JSONResponse({"detail": refused.detail}, status_code=refused.status, headers=later)
