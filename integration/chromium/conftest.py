@@ -19,9 +19,9 @@ FLAGS = (
 START_SECONDS = 20.0
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Start Chromium once, with a profile of its own."""
+    """Start Chromium once, with a profile of its own; its event loop must not run on under other suites' tests."""
     program = next(filter(None, map(shutil.which, PROGRAMS)), None)
     assert program is not None, "no Chromium on this machine: integration/chromium/setup.sh installs it"
     with sync_playwright() as playwright:
