@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import or_, select, update
 from sqlalchemy.orm import Session
 
 from runbook.clock import Clock
@@ -220,14 +220,12 @@ class Incidents:
         self, session: Session, repository: str, outside: Together, window_minutes: float
     ) -> IncidentRow | None:
         """Return the incident of the outage that a failure belongs to, opened again where it was closed just now."""
-        rows = _outage_rows(session, repository, outside)
-        still_open = [row for row in rows if row.state == IncidentState.OPEN]
-        row = _joined(still_open, outside, window_minutes)
+        since = self._clock.now() - timedelta(minutes=window_minutes)
+        rows = _outage_rows(session, repository, outside, closed_since=since)
+        row = _joined([row for row in rows if row.state == IncidentState.OPEN], outside, window_minutes)
         if row is not None:
             return row
-        since = self._clock.now() - timedelta(minutes=window_minutes)
-        lately = [row for row in rows if row.closed_at is not None and row.closed_at >= since]
-        row = _joined(lately, outside, window_minutes)
+        row = _joined([row for row in rows if row.state != IncidentState.OPEN], outside, window_minutes)
         if row is not None:
             row.state, row.closed_at, row.resolution = IncidentState.OPEN, None, ""
             row.detail = {**row.detail, "reopened": True}
@@ -250,8 +248,10 @@ def _together(detail: dict[str, Any]) -> Together | None:
     return Together.model_validate(found) if found else None
 
 
-def _outage_rows(session: Session, repository: str, outside: Together) -> Sequence[IncidentRow]:
-    """Return the incidents of a repository that have this outside reason, open or not."""
+def _outage_rows(
+    session: Session, repository: str, outside: Together, *, closed_since: datetime
+) -> Sequence[IncidentRow]:
+    """Return the incidents of a repository that have this outside reason and are open, or were just now."""
     prefix = fingerprint_prefix(outside.reason)
     # A range of the index and not LIKE, which reads all incidents of the repository. What follows the prefix is
     # hexadecimal, so that "g" comes after it in any database's order of letters.
@@ -260,6 +260,7 @@ def _outage_rows(session: Session, repository: str, outside: Together) -> Sequen
             IncidentRow.repository == repository,
             IncidentRow.fingerprint >= prefix,
             IncidentRow.fingerprint < prefix + "g",
+            or_(IncidentRow.state == IncidentState.OPEN, IncidentRow.closed_at >= closed_since),
         )
     ).all()
 
