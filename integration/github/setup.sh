@@ -17,32 +17,19 @@ need() {
   command -v "$1" >/dev/null 2>&1 || { say "$1 is not installed; it is needed to get $2. Nothing was changed."; exit 1; }
 }
 
-fetch_openapi() {
-  local target=$cache/octokit-openapi
-  [ "$(cat "$target/version" 2>/dev/null)" = "$openapi_version" ] && return 0
-  need npm "GitHub's OpenAPI description"
-  say "fetching @octokit/openapi $openapi_version"
+# Fetches one file of an npm package into the cache: package, version, its folder there, the file in it, its name here.
+fetch_file() {
+  local package=$1 version=$2 target=$cache/$3
+  [ "$(cat "$target/version" 2>/dev/null)" = "$version" ] && return 0
+  need npm "GitHub's descriptions"
+  say "fetching $package $version"
   rm -rf "$target.part"; mkdir -p "$target.part"
   npm install --prefix "$target.part" --ignore-scripts --no-save --no-audit --no-fund --loglevel=error \
-    "@octokit/openapi@$openapi_version" >&2
+    "$package@$version" >&2
   rm -rf "$target"; mkdir -p "$target"
   # One file of the package's many is read; the rest (other servers' versions) is not kept.
-  mv "$target.part/node_modules/@octokit/openapi/generated/api.github.com.json" "$target/"
-  printf '%s\n' "$openapi_version" > "$target/version"
-  rm -rf "$target.part"
-}
-
-fetch_webhook_examples() {
-  local target=$cache/octokit-webhooks-examples
-  [ "$(cat "$target/version" 2>/dev/null)" = "$webhooks_version" ] && return 0
-  need npm "GitHub's webhook payloads"
-  say "fetching @octokit/webhooks-examples $webhooks_version"
-  rm -rf "$target.part"; mkdir -p "$target.part"
-  npm install --prefix "$target.part" --ignore-scripts --no-save --no-audit --no-fund --loglevel=error \
-    "@octokit/webhooks-examples@$webhooks_version" >&2
-  rm -rf "$target"; mkdir -p "$target"
-  mv "$target.part/node_modules/@octokit/webhooks-examples/api.github.com/index.json" "$target/examples.json"
-  printf '%s\n' "$webhooks_version" > "$target/version"
+  mv "$target.part/node_modules/$package/$4" "$target/$5"
+  printf '%s\n' "$version" > "$target/version"
   rm -rf "$target.part"
 }
 
@@ -65,7 +52,8 @@ mkdir -p "$cache"
 # Two of these at once would build the same thing twice.
 exec 9>"$cache/.github-setup.lock"
 flock 9
-fetch_openapi
-fetch_webhook_examples
+fetch_file @octokit/openapi "$openapi_version" octokit-openapi generated/api.github.com.json api.github.com.json
+fetch_file @octokit/webhooks-examples "$webhooks_version" octokit-webhooks-examples \
+  api.github.com/index.json examples.json
 build_gh
 say "ready in $cache"
