@@ -31,7 +31,7 @@ from runbook.clock import SystemClock
 from runbook.engine.deliveries import Deliveries, DeliveryState
 from runbook.engine.ledger import Ledger
 
-_SECRET = "benchmark-of-deliveries"  # noqa: S105 - of a gateway that lives for this minute, on loopback
+SECRET = "benchmark-of-deliveries"  # noqa: S105 - of a gateway that lives for this minute, on loopback
 _REPOSITORY = "acme/voice-agent"
 _POLICY = f"""
 [[repositories]]
@@ -71,7 +71,7 @@ def _filler() -> dict[str, str]:
 
 def signed(body: bytes, delivery: str) -> dict[str, str]:
     """Return the headers that GitHub would send with a body."""
-    made = hmac.new(_SECRET.encode(), body, hashlib.sha256).hexdigest()
+    made = hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()
     return {
         "content-type": "application/json",
         "x-github-delivery": delivery,
@@ -103,7 +103,7 @@ def gateway(folder: Path) -> Iterator[Gateway]:
         "HOME": str(folder),
         "RUNBOOK_POLICY": str(folder / "runbook.toml"),
         "RUNBOOK_LEDGER_URL": _ledger_url(folder),
-        "RUNBOOK_WEBHOOK_SECRET": _SECRET,
+        "RUNBOOK_WEBHOOK_SECRET": SECRET,
     }
     command = [sys.executable, "-m", "deployments.gateway", "--port", str(port)]
     with (folder / "gateway.log").open("wb") as log:

@@ -7,8 +7,6 @@ polls (10 s).
 """
 
 import argparse
-import hashlib
-import hmac
 import json
 import sys
 import tempfile
@@ -24,13 +22,13 @@ from typing import Any
 import requests
 
 import sandbox
+from benchmarks.deliveries import SECRET, signed
 from deployments.ports import free_port
 from deployments.processes import start_dispatchers, start_gateway
 from deployments.supervisor import Supervisor, prefect_command
 
 OUR_POLL_SECONDS = 0.5
 STOCK_POLL_SECONDS = 10.0
-_SECRET = "benchmark"  # noqa: S105 - of a gateway on loopback that lives for minutes
 _DEADLINE_SECONDS = 120.0
 _LOOK_SECONDS = 0.02
 _WARM_UPS = 4
@@ -91,7 +89,7 @@ def measure(runs: int) -> dict[str, list[float]]:
         worker = up.start_worker(settings=settings, poll_seconds=OUR_POLL_SECONDS)
         up.await_worker()
         start_dispatchers(up, settings)
-        secrets = {"RUNBOOK_WEBHOOK_SECRET": _SECRET}
+        secrets = {"RUNBOOK_WEBHOOKSECRET": SECRET}
         gateway = start_gateway(up, settings, secrets=secrets, port=free_port())
         found = {"ours": _timed(up, box, ours, lambda name: _deliver(gateway, name, _run_id(box, name)))}
         up.end(worker)
@@ -160,12 +158,7 @@ def _deliver(gateway: str, repository: str, run_id: int) -> None:
     answer = requests.post(
         f"{gateway}/webhooks/github",
         data=body,
-        headers={
-            "Content-Type": "application/json",
-            "X-GitHub-Event": "workflow_run",
-            "X-GitHub-Delivery": str(uuid.uuid4()),
-            "X-Hub-Signature-256": f"sha256={hmac.new(_SECRET.encode(), body, hashlib.sha256).hexdigest()}",
-        },
+        headers=signed(body, str(uuid.uuid4())),
         timeout=30,
     )
     if answer.status_code != 202:

@@ -1,8 +1,5 @@
 """R10 through all of it: gateway, ledger, dispatcher, a real Prefect and the worker; each attempt in one incident."""
 
-import hashlib
-import hmac
-import json
 import random
 import sys
 import uuid
@@ -17,6 +14,7 @@ from deployments.children import Child
 from deployments.ports import free_port
 from deployments.processes import start_gateway
 from sandbox.github.scenario import add_repository
+from tests.deployments.gateway.payloads import PATH, body_of, headers
 from tests.flows.theatre import LOG, Theatre
 
 pytestmark = pytest.mark.xdist_group("theatre")
@@ -49,20 +47,9 @@ def _named(theatre: Theatre, name: str) -> Child:
 def deliver(url: str, repository: str, run_id: int, *, delivery: str | None = None) -> int:
     """Post a failed attempt as GitHub would; return the status."""
     run = {"id": run_id, "run_attempt": 1, "conclusion": "failure", "head_branch": "main"}
-    body = json.dumps(
-        {"action": "completed", "repository": {"full_name": repository}, "workflow_run": run}
-    ).encode()
-    answer = requests.post(
-        f"{url}/webhooks/github",
-        data=body,
-        headers={
-            "content-type": "application/json",
-            "x-github-event": "workflow_run",
-            "x-github-delivery": delivery or str(uuid.uuid4()),
-            "x-hub-signature-256": f"sha256={hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()}",
-        },
-        timeout=30,
-    )
+    body = body_of(action="completed", repository={"full_name": repository}, workflow_run=run)
+    signed = headers(body, delivery=delivery, secret=SECRET)
+    answer = requests.post(f"{url}{PATH}", data=body, headers=signed, timeout=30)
     return answer.status_code
 
 
