@@ -85,9 +85,6 @@ class Server:
         self._session.close()
 
 
-pytestmark = pytest.mark.xdist_group("deploy")
-
-
 @pytest.fixture(scope="module")
 def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the module's installation keeps its state."""

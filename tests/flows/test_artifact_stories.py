@@ -7,8 +7,6 @@ from sandbox.github.scenario import add_repository
 from tests.flows.theatre import Theatre
 from tests.runbook.artifacts.build import COBERTURA, JUNIT
 
-pytestmark = pytest.mark.xdist_group("theatre")
-
 REPOSITORY = "acme/reports"
 SARIF = """
 {"version": "2.1.0", "runs": [

@@ -9,8 +9,6 @@ from sandbox.github.scenario import add_repository
 from tests.flows.newsroom import artifact, plan_in_turn
 from tests.flows.theatre import Theatre
 
-pytestmark = pytest.mark.xdist_group("theatre")
-
 LARGE = "acme/large"
 SMALL = tuple(f"acme/small-{number}" for number in range(3))
 TOPIC = "refs/heads/topic"

@@ -11,8 +11,6 @@ from runbook.engine.states import ExecutionState, PlanState
 from runbook.requests import ClearCachesRequest, Mode, TriageRequest
 from tests.flows.theatre import Theatre
 
-pytestmark = pytest.mark.xdist_group("theatre")
-
 
 def test_a_plan_whose_issue_was_deleted_expires_all_the_same(theatre: Theatre) -> None:
     """Its run fails for want of comments, and its record has no place to go: the ledger's own has to do."""

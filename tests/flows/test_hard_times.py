@@ -1,6 +1,5 @@
 """Stories in which something outside is gone, away or unreadable, and what is done goes on when it is back."""
 
-import pytest
 from sqlalchemy import select
 
 from deployments.starting import start
@@ -9,8 +8,6 @@ from runbook.engine.schema import ApprovalRow, LeaseRow
 from runbook.engine.states import ExecutionState, RequesterKind
 from runbook.requests import ClearCachesRequest, Mode
 from tests.flows.theatre import RESUME_COUNTS, Theatre
-
-pytestmark = pytest.mark.xdist_group("theatre")
 
 
 def test_a_log_that_is_gone_is_said_and_nothing_is_proposed(theatre: Theatre) -> None:

@@ -15,8 +15,6 @@ from sandbox.github.scenario import add_repository
 from tests.contracts.github.receiver import Receiver, receiving
 from tests.flows.theatre import Theatre
 
-pytestmark = pytest.mark.xdist_group("theatre")
-
 REPOSITORY = "acme/unheard"
 WORKFLOWS = tuple(f"ci-{name}.yml" for name in ("build", "docs", "lint", "scan", "test"))
 POLICY = """

@@ -13,8 +13,6 @@ from runbook.engine.states import EffectState, ExecutionState, PlanState, Reques
 from runbook.requests import ClearCachesRequest, Mode, TriageRequest
 from tests.flows.theatre import Theatre
 
-pytestmark = pytest.mark.xdist_group("theatre")
-
 
 @pytest.mark.executes("IR-16", "IR-28", "CM-01", "KI-06")
 def test_a_corrupt_cache_is_found_planned_approved_remedied_and_closed(theatre: Theatre) -> None:

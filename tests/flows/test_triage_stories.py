@@ -12,8 +12,6 @@ from runbook.requests import Mode, TriageRequest
 from tests.flows.newsroom import REPOSITORY, artifact, open_newsroom, plain, plan_in_turn
 from tests.flows.theatre import Theatre
 
-pytestmark = pytest.mark.xdist_group("theatre")
-
 
 @dataclass(frozen=True)
 class Newsroom:

@@ -17,8 +17,6 @@ from sandbox.github.scenario import add_repository
 from tests.deployments.gateway.payloads import PATH, body_of, headers
 from tests.flows.theatre import LOG, Theatre
 
-pytestmark = pytest.mark.xdist_group("theatre")
-
 SECRET = "a-secret-of-the-theatre"
 ATTEMPTS = 25
 COPIES = 2

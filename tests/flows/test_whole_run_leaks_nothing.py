@@ -3,12 +3,8 @@
 import os
 from pathlib import Path
 
-import pytest
-
 from runbook.engine.states import ExecutionState
 from tests.flows.theatre import Theatre
-
-pytestmark = pytest.mark.xdist_group("theatre")
 
 
 def test_a_run_goes_on_through_faults_of_every_kind(theatre: Theatre) -> None:

@@ -3,12 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from runbook.requests import Mode, TriageRequest
 from tests.flows.theatre import Theatre
-
-pytestmark = pytest.mark.xdist_group("theatre")
 
 
 def _deployment(theatre: Theatre, marker: Path, *, entry_point: str, name: str) -> str:
