@@ -89,7 +89,7 @@ def measure(runs: int) -> dict[str, list[float]]:
         worker = up.start_worker(settings=settings, poll_seconds=OUR_POLL_SECONDS)
         up.await_worker()
         start_dispatchers(up, settings)
-        secrets = {"RUNBOOK_WEBHOOKSECRET": SECRET}
+        secrets = {"RUNBOOK_WEBHOOK_SECRET": SECRET}
         gateway = start_gateway(up, settings, secrets=secrets, port=free_port())
         found = {"ours": _timed(up, box, ours, lambda name: _deliver(gateway, name, _run_id(box, name)))}
         up.end(worker)
