@@ -119,7 +119,7 @@ def _probes(deliveries: Deliveries, metrics: Metrics) -> APIRouter:
 
     @router.get("/readyz", summary="Whether the ledger answers", responses={503: {"model": Problem}})
     def readyz() -> Health:
-        deliveries.due(limit=1)
+        deliveries.require_ledger()
         return Health()
 
     @router.get("/metrics", summary="Metrics for Prometheus", response_class=Response)

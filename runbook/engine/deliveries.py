@@ -157,6 +157,15 @@ class Deliveries:
                 session.execute(insert(DeliveryRow), [_row(incoming, now) for incoming in fresh.values()])
         return receipts
 
+    def require_ledger(self) -> None:
+        """Check that the ledger answers, without reading a delivery of what may be megabytes.
+
+        Raises:
+            LedgerError: It does not.
+        """
+        with self._ledger.read() as session:
+            session.execute(select(DeliveryRow.id).limit(1))
+
     def due(self, *, limit: int) -> tuple[Delivery, ...]:
         """Return deliveries that are to be handled now, oldest first.
 
