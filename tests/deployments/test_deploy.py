@@ -130,7 +130,8 @@ def worker(up: Supervisor, state: Path) -> Child:
 
 def told_by(worker: Child, name: str) -> dict[str, str]:
     line = worker.await_line(lambda text: f"probe {name} " in text, deadline_seconds=60)
-    environment: dict[str, str] = json.loads(line.partition(f"probe {name} ")[2])
+    # Another process may write to the worker's log before the line ends.
+    environment: dict[str, str] = json.JSONDecoder().raw_decode(line.partition(f"probe {name} ")[2])[0]
     return environment
 
 
