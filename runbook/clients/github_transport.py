@@ -228,32 +228,20 @@ class GitHubTransport:
         *,
         headers: Mapping[str, str] | None = None,
     ) -> Answer:
-        token = self._credential.token()
-        answer = self._spent(token, method, path, purpose, query, body, headers)
-        if answer.status == 401 and self._credential.another(token):
-            # A call that GitHub let nobody in with did nothing, a write as well: it is sent anew, once.
-            answer = self._spent(self._credential.token(), method, path, purpose, query, body, headers)
+        # A call that GitHub let nobody in with did nothing, a write as well: with another token it is sent anew, once.
+        for renewed in (False, True):
+            token = self._credential.token()
+            with self._budget.spend(method):
+                answer = self._send(token, method, path, purpose, query, body, headers)
+                refusal = read_refusal(answer.status, answer.headers, answer.message(), now=self._clock.now())
+                if refusal is not None:
+                    raise self._limited(refusal, answer, purpose)
+                self._budget.learn(answer.headers)
+            if renewed or answer.status != 401 or not self._credential.another(token):
+                break
         _LOG.debug("%s %s: %d", method, path, answer.status)
         if answer.status not in expect:
             raise error_for(answer, method=method, purpose=purpose)
-        return answer
-
-    def _spent(
-        self,
-        token: SecretStr,
-        method: str,
-        path: str,
-        purpose: str,
-        query: Mapping[str, str | int] | None,
-        body: Mapping[str, object] | None,
-        headers: Mapping[str, str] | None,
-    ) -> Answer:
-        with self._budget.spend(method):
-            answer = self._send(token, method, path, purpose, query, body, headers)
-            refusal = read_refusal(answer.status, answer.headers, answer.message(), now=self._clock.now())
-            if refusal is not None:
-                raise self._limited(refusal, answer, purpose)
-            self._budget.learn(answer.headers)
         return answer
 
     def _limited(self, refusal: Refusal, answer: Answer, purpose: str) -> Transient:
