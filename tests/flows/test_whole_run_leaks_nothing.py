@@ -1,4 +1,4 @@
-"""R8 over everything the other stories left: this file runs after them."""
+"""R8 over all that is in the theatre by now: a run through faults of its own, and every story told before it."""
 
 import os
 from pathlib import Path
@@ -39,13 +39,8 @@ def test_a_refused_credential_is_said_without_being_shown(theatre: Theatre) -> N
 
 def test_no_credential_is_anywhere(theatre: Theatre) -> None:
     """Prefect's database, the ledger, logs at debug level, artifacts, results, command lines, other environments."""
+    assert theatre.files_holding(theatre.box.token, theatre.box.token[4:]) == []
     canaries = [theatre.box.token.encode(), theatre.box.token[4:].encode()]
-    leaks = [
-        str(path)
-        for path in theatre.folder.rglob("*")
-        if path.is_file() and any(canary in path.read_bytes() for canary in canaries)
-    ]
-    assert leaks == []
     assert _processes_showing(canaries, "cmdline") == []
     server = (theatre.folder / "state" / "prefect-server.pid").read_text().strip()
     assert not any(canary in Path(f"/proc/{server}/environ").read_bytes() for canary in canaries)
