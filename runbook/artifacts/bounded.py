@@ -1,20 +1,12 @@
-"""XML and JSON from strangers, read within limits: an entity bomb, a deep nest or a million entries end early."""
+"""XML from strangers, read within limits: an entity bomb, a deep nest or a million elements end early."""
 
-import codecs
 import xml.etree.ElementTree as ET
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection
 from dataclasses import dataclass, field
-from typing import IO, Any, TypeVar
+from typing import IO
 from xml.parsers import expat
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-from pydantic_core import from_json
-
 from runbook.errors import Permanent
-
-MOST_JSON_BYTES = 16 * 1024 * 1024
-MOST_JSON_VALUES = 1_000_000
-"""Commas and opening brackets: what decides how much memory the decoded value takes."""
 
 MOST_XML_BYTES = 32 * 1024 * 1024
 MOST_XML_ELEMENTS = 300_000
@@ -22,29 +14,15 @@ MOST_XML_DEPTH = 50
 MOST_XML_TAG_BYTES = 2 * 1024 * 1024
 """Of one tag or comment: the parser holds it whole, and looks through it again with each piece that it is fed."""
 
-MOST_ENTRIES = 20_000
-"""Entries of one list that are looked at."""
-
 REPORT_LINE = "report_line"
 """The attribute in which each element is told its own line of the file."""
 
 _CHUNK_BYTES = 65_536
 _MOST_TEXT_CHARACTERS = 4_000
 
-Entry = TypeVar("Entry", bound="Entered")
-
 
 class Unreadable(Permanent):
     """A report cannot be read; the others still can."""
-
-
-class Entered(BaseModel):
-    """Base of what is read of a report's JSON: just the named fields, the others may be anything."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
-
-
-# --- XML ---
 
 
 @dataclass(frozen=True)
@@ -154,60 +132,3 @@ def _feed(builder: _Builder, stream: IO[bytes]) -> None:
         if read > MOST_XML_BYTES:
             raise _Enough(f"only its first {MOST_XML_BYTES // 1024**2} MiB were read")
     builder.parser.Parse(b"", True)
-
-
-# --- JSON ---
-
-
-def read_json(stream: IO[bytes]) -> Any:
-    """Decode a JSON document.
-
-    Raises:
-        Unreadable: It is none, holds NaN or infinities, is nested too deeply, or is too large.
-    """
-    data = stream.read(MOST_JSON_BYTES + 1)
-    if len(data) > MOST_JSON_BYTES:
-        raise Unreadable(f"it is larger than {MOST_JSON_BYTES // 1024**2} MiB")
-    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):  # what PowerShell's > writes
-        data = data.decode("utf-16", "replace").encode("utf-8", "replace")
-    data = data.removeprefix(codecs.BOM_UTF8)
-    if sum(data.count(mark) for mark in (b",", b"[", b"{")) > MOST_JSON_VALUES:
-        raise Unreadable(f"it holds more than {MOST_JSON_VALUES:,} values")
-    try:
-        return from_json(data, allow_inf_nan=False)
-    except ValueError as error:
-        raise Unreadable(f"it is no JSON ({error})") from error
-
-
-class Entries:
-    """Reads the entries of lists one by one; those that are something else are counted, not fatal."""
-
-    def __init__(self) -> None:
-        self.odd = 0
-        self.beyond = 0
-
-    def of(self, kind: type[Entry], raw: object) -> Iterator[Entry]:
-        """Yield a list's entries as ``kind``; nothing where there is no list.
-
-        Args:
-            kind: What each should be.
-            raw: The decoded list, null where the tool writes that for an empty one.
-        """
-        if raw is None:
-            return
-        if not isinstance(raw, list):
-            self.odd += 1
-            return
-        self.beyond += max(0, len(raw) - MOST_ENTRIES)
-        for one in raw[:MOST_ENTRIES]:
-            try:
-                yield kind.model_validate(one)
-            except (ValidationError, RecursionError):
-                self.odd += 1
-
-    def notes(self) -> Iterable[str]:
-        """Say what was not read."""
-        if self.odd:
-            yield f"{self.odd} of its entries are not as the format says, and were left out"
-        if self.beyond:
-            yield f"{self.beyond} of its entries are beyond the {MOST_ENTRIES:,} that are looked at"

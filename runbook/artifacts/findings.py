@@ -1,8 +1,9 @@
 """What reports say, in one shape whatever tool wrote them; texts are cut, scrubbed and on one line."""
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from enum import StrEnum
-from typing import Annotated, TypeVar
+from functools import partial
+from typing import Annotated, Generic, TypeVar
 
 from pydantic import AfterValidator, Field
 
@@ -13,7 +14,7 @@ MOST_KEPT = 200
 """Findings of each kind that are kept of a run; the others are counted."""
 
 _SHOWN_CHARACTERS = 400
-_READ_CHARACTERS = 4_000
+_READ_CHARACTERS = 2_000
 
 T = TypeVar("T")
 
@@ -175,28 +176,119 @@ class Findings(Frozen):
         return not (self.failed_tests or self.vulnerabilities or self.code_findings or self.coverage)
 
 
+class Worst(Generic[T]):
+    """The worst of very many findings, each once, in the memory of a few; of equally bad ones the first."""
+
+    def __init__(self) -> None:
+        self._seen: set[int] = set()
+        self._kept: list[tuple[tuple[int, ...], T]] = []
+        self._dropped = 0
+
+    def add(self, one: T, key: Hashable, *rank: int) -> None:
+        """Keep a finding unless enough worse ones are kept.
+
+        Args:
+            one: The finding.
+            key: What makes another one the same.
+            rank: How bad it is, the worst lowest.
+        """
+        mark = hash(key)  # the keys themselves may be large
+        if mark in self._seen:
+            return
+        self._seen.add(mark)
+        self._kept.append((rank, one))
+        if len(self._kept) >= 2 * MOST_KEPT:
+            self._drop()
+
+    def kept(self) -> tuple[tuple[T, ...], int]:
+        """Return the worst, and how many others were dropped."""
+        self._drop()
+        return tuple(one for _, one in self._kept), self._dropped
+
+    def _drop(self) -> None:
+        self._kept.sort(key=lambda ranked: ranked[0])
+        self._dropped += max(0, len(self._kept) - MOST_KEPT)
+        del self._kept[MOST_KEPT:]
+
+
+class Gathered:
+    """Findings of one report as its reader comes upon them; only those that are kept are made.
+
+    Making one cleans its texts, which takes a thousand times as long as reading them does.
+    """
+
+    def __init__(self) -> None:
+        self._holes = Worst[partial[Vulnerability]]()
+        self._code = Worst[partial[CodeFinding]]()
+
+    def hole(self, make: partial[Vulnerability]) -> None:
+        """Take a vulnerability.
+
+        Args:
+            make: Makes it of named fields.
+        """
+        make = _shortened(make)
+        of = make.keywords
+        self._holes.add(make, (of["id"], of["package"], of["installed"]), of["severity"].rank)
+
+    def code(self, make: partial[CodeFinding]) -> None:
+        """Take what a static check found.
+
+        Args:
+            make: Makes it of named fields.
+        """
+        make = _shortened(make)
+        of = make.keywords
+        key = (of["rule"], of["file"], of["line"], of["message"])
+        self._code.add(make, key, of["level"].rank, not of["security"])
+
+    def findings(self, notes: Iterable[str]) -> Findings:
+        """Make those that are kept.
+
+        Args:
+            notes: What was not read of the report.
+        """
+        holes, more_holes = self._holes.kept()
+        code, more_code = self._code.kept()
+        return Findings(
+            vulnerabilities=tuple(make() for make in holes),
+            code_findings=tuple(make() for make in code),
+            left_out=more_holes + more_code,
+            notes=tuple(notes),
+        )
+
+
+def _shortened(make: "partial[T]") -> "partial[T]":
+    """Return it without what is not read of its texts: what waits to be made takes little memory."""
+    short = {
+        name: value[:_READ_CHARACTERS] if type(value) is str else value
+        for name, value in make.keywords.items()
+    }
+    return partial(make.func, **short)
+
+
 def joined(parts: Iterable[Findings]) -> Findings:
     """Return several reports' findings as one, each once, the worst kept where they are too many."""
     found = list(parts)
-    tests = _once((t.identity, t) for part in found for t in part.failed_tests)
-    holes = _once(((v.id, v.package, v.installed), v) for part in found for v in part.vulnerabilities)
-    code = _once(((c.rule, c.file, c.line, c.message), c) for part in found for c in part.code_findings)
-    holes.sort(key=lambda one: one.severity.rank)
-    code.sort(key=lambda one: (one.level.rank, not one.security))
-    dropped = sum(max(0, len(kind) - MOST_KEPT) for kind in (tests, holes, code))
+    tests, holes, code = Worst[FailedTest](), Worst[Vulnerability](), Worst[CodeFinding]()
+    for part in found:
+        for test in part.failed_tests:
+            tests.add(test, test.identity)
+        for hole in part.vulnerabilities:
+            holes.add(hole, (hole.id, hole.package, hole.installed), hole.severity.rank)
+        for one in part.code_findings:
+            code.add(one, (one.rule, one.file, one.line, one.message), one.level.rank, not one.security)
+    (kept_tests, more_tests), (kept_holes, more_holes), (kept_code, more_code) = (
+        tests.kept(),
+        holes.kept(),
+        code.kept(),
+    )
     return Findings(
-        failed_tests=tuple(tests[:MOST_KEPT]),
-        vulnerabilities=tuple(holes[:MOST_KEPT]),
-        code_findings=tuple(code[:MOST_KEPT]),
+        failed_tests=kept_tests,
+        vulnerabilities=kept_holes,
+        code_findings=kept_code,
         coverage=tuple(one for part in found for one in part.coverage)[:MOST_KEPT],
         tests_run=sum(part.tests_run for part in found),
-        left_out=sum(part.left_out for part in found) + dropped,
+        left_out=sum(part.left_out for part in found) + more_tests + more_holes + more_code,
         notes=tuple(dict.fromkeys(note for part in found for note in part.notes))[:MOST_KEPT],
     )
-
-
-def _once(pairs: Iterable[tuple[object, T]]) -> list[T]:
-    kept: dict[object, T] = {}
-    for key, one in pairs:
-        kept.setdefault(key, one)
-    return list(kept.values())

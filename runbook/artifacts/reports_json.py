@@ -1,20 +1,22 @@
 """Reports in JSON: SARIF, pip-audit, Trivy and npm audit; which one it is, its own fields tell."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import IO, Any
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from runbook.artifacts.bounded import Entered, Entries, read_json
+from runbook.artifacts.bounded import Unreadable
 from runbook.artifacts.findings import (
     CodeFinding,
     FindingLevel,
     Findings,
+    Gathered,
     Vulnerability,
     VulnerabilitySeverity,
-    joined,
 )
-from runbook.artifacts.sarif import sarif_findings
+from runbook.artifacts.sarif import gather_sarif
+from runbook.artifacts.skimmed import Entered, Entries, Part
 
 _LEVELS = {
     VulnerabilitySeverity.CRITICAL: FindingLevel.ERROR,
@@ -31,20 +33,22 @@ def read(stream: IO[bytes], name: str) -> Findings:
         name: What it is called in the findings.
 
     Raises:
-        Unreadable: It is no JSON, or a hostile one.
+        Unreadable: It is no JSON.
     """
-    document = read_json(stream)
-    if isinstance(document, list):  # pip-audit before 2.0 wrote the bare list
-        document = {"dependencies": document}
-    if not isinstance(document, dict):
-        return Findings()
-    reader = next((known for marks, known in _READERS if marks <= document.keys()), None)
-    if reader is None:
-        return Findings()
-    entries = Entries()
-    found = tuple(reader(document, name, entries))
-    notes = tuple(f"{name}: {note}" for note in entries.notes())
-    return joined((*found, Findings(notes=notes)))
+    entries = Entries(stream)
+    # pip-audit before 2.0 wrote the bare list
+    document = (
+        {"dependencies": entries.root} if entries.is_list(entries.root) else entries.fields(entries.root)
+    )
+    if not document and entries.cut:
+        raise Unreadable("it is no JSON")
+    gathered = Gathered()
+    for entries_in, marks, gather in _READERS:
+        # Where the end is missing, what tells the tools apart may be missing too.
+        if entries_in in document and (marks <= document.keys() or entries.cut):
+            gather(document, name, entries, gathered)
+            break
+    return gathered.findings(f"{name}: {note}" for note in entries.notes())
 
 
 # --- pip-audit (its README, "Output formats") ---
@@ -59,24 +63,24 @@ class _PipVulnerability(Entered):
 class _PipDependency(Entered):
     name: str
     version: str = ""
-    vulns: object = None
+    vulns: Part | None = None
 
 
-def _pip_audit(document: Mapping[str, Any], name: str, entries: Entries) -> Iterator[Findings]:
+def _pip_audit(document: Mapping[str, Part], name: str, entries: Entries, into: Gathered) -> None:
     for package in entries.of(_PipDependency, document["dependencies"]):
-        holes = tuple(
-            Vulnerability(
-                # The name that other databases use too, so that two scanners' findings are seen to be one.
-                id=next((alias for alias in hole.aliases if alias.startswith("CVE-")), hole.id),
-                package=package.name,
-                installed=package.version,
-                fixed=hole.fix_versions[0] if hole.fix_versions else "",
-                report=name,
+        for hole in entries.of(_PipVulnerability, package.vulns):
+            into.hole(
+                partial(
+                    Vulnerability,
+                    # The name that other databases use too, so that two scanners' findings are seen to be one.
+                    id=next((alias for alias in hole.aliases if alias.startswith("CVE-")), hole.id),
+                    package=package.name,
+                    installed=package.version,
+                    fixed=hole.fix_versions[0] if hole.fix_versions else "",
+                    severity=VulnerabilitySeverity.UNKNOWN,
+                    report=name,
+                )
             )
-            for hole in entries.of(_PipVulnerability, package.vulns)
-        )
-        if holes:
-            yield Findings(vulnerabilities=holes)
 
 
 # --- Trivy (its JSON schema version 2) ---
@@ -108,16 +112,17 @@ class _TrivySecret(Entered):
 
 class _TrivyResult(Entered):
     target: str = Field(default="", alias="Target")
-    vulnerabilities: object = Field(default=None, alias="Vulnerabilities")
-    misconfigurations: object = Field(default=None, alias="Misconfigurations")
-    secrets: object = Field(default=None, alias="Secrets")
+    vulnerabilities: Part | None = Field(default=None, alias="Vulnerabilities")
+    misconfigurations: Part | None = Field(default=None, alias="Misconfigurations")
+    secrets: Part | None = Field(default=None, alias="Secrets")
 
 
-def _trivy(document: Mapping[str, Any], name: str, entries: Entries) -> Iterator[Findings]:
-    for result in entries.of(_TrivyResult, document.get("Results")):
-        yield Findings(
-            vulnerabilities=tuple(
-                Vulnerability(
+def _trivy(document: Mapping[str, Part], name: str, entries: Entries, into: Gathered) -> None:
+    for result in entries.of(_TrivyResult, document["Results"]):
+        for hole in entries.of(_TrivyVulnerability, result.vulnerabilities):
+            into.hole(
+                partial(
+                    Vulnerability,
                     id=hole.id,
                     package=hole.package,
                     installed=hole.installed,
@@ -125,24 +130,19 @@ def _trivy(document: Mapping[str, Any], name: str, entries: Entries) -> Iterator
                     severity=VulnerabilitySeverity.of(hole.severity),
                     report=name,
                 )
-                for hole in entries.of(_TrivyVulnerability, result.vulnerabilities)
-            ),
-            code_findings=(
-                *(
-                    _trivy_finding(one.id, one.title, one.severity, result.target, None)
-                    for one in entries.of(_TrivyMisconfiguration, result.misconfigurations)
-                    if one.status == "FAIL"
-                ),
-                *(
-                    _trivy_finding(one.rule, one.title, one.severity, result.target, one.line)
-                    for one in entries.of(_TrivySecret, result.secrets)
-                ),
-            ),
-        )
+            )
+        for wrong in entries.of(_TrivyMisconfiguration, result.misconfigurations):
+            if wrong.status == "FAIL":
+                into.code(_trivy_finding(wrong.id, wrong.title, wrong.severity, result.target, None))
+        for leak in entries.of(_TrivySecret, result.secrets):
+            into.code(_trivy_finding(leak.rule, leak.title, leak.severity, result.target, leak.line))
 
 
-def _trivy_finding(rule: str, title: str, severity: str, target: str, line: int | None) -> CodeFinding:
-    return CodeFinding(
+def _trivy_finding(
+    rule: str, title: str, severity: str, target: str, line: int | None
+) -> partial[CodeFinding]:
+    return partial(
+        CodeFinding,
         tool="Trivy",
         rule=rule,
         level=_LEVELS.get(VulnerabilitySeverity.of(severity), FindingLevel.NOTE),
@@ -162,29 +162,33 @@ class _NpmFix(Entered):
 
 
 class _NpmAdvisory(Entered):
+    elsewhere: str = ""
     url: str = ""
     title: str = ""
     severity: str = ""
     range: str = ""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _read_name(cls, raw: Any) -> Any:
+        """A plain name says that the hole is in another entry's package."""
+        return {"elsewhere": raw} if isinstance(raw, str) else raw
+
 
 class _NpmPackage(Entered):
     name: str
-    via: object = None
+    via: Part | None = None
     fix: _NpmFix | bool = Field(default=False, alias="fixAvailable")
 
 
-def _npm(document: Mapping[str, Any], name: str, entries: Entries) -> Iterator[Findings]:
-    packages = document["vulnerabilities"]
-    for package in entries.of(
-        _NpmPackage, list(packages.values()) if isinstance(packages, dict) else packages
-    ):
-        via = package.via if isinstance(package.via, list) else []
-        # A plain name says that the hole is in another entry's package.
-        advisories = entries.of(_NpmAdvisory, [one for one in via if not isinstance(one, str)])
-        yield Findings(
-            vulnerabilities=tuple(
-                Vulnerability(
+def _npm(document: Mapping[str, Part], name: str, entries: Entries, into: Gathered) -> None:
+    for package in entries.of(_NpmPackage, document["vulnerabilities"], openings=b"[{"):
+        for one in entries.of(_NpmAdvisory, package.via):
+            if one.elsewhere:
+                continue
+            into.hole(
+                partial(
+                    Vulnerability,
                     id=one.url.rstrip("/").rpartition("/")[2] or one.title or "unnamed",
                     package=package.name,
                     installed=one.range,
@@ -192,9 +196,7 @@ def _npm(document: Mapping[str, Any], name: str, entries: Entries) -> Iterator[F
                     severity=VulnerabilitySeverity.of(one.severity),
                     report=name,
                 )
-                for one in advisories
             )
-        )
 
 
 def _npm_fix(package: _NpmPackage) -> str:
@@ -204,10 +206,12 @@ def _npm_fix(package: _NpmPackage) -> str:
     return package.fix.version if same else f"{package.fix.name} {package.fix.version}"
 
 
-_Reader = Callable[[Mapping[str, Any], str, Entries], Iterable[Findings]]
-_READERS: tuple[tuple[frozenset[str], _Reader], ...] = (
-    (frozenset({"runs", "version"}), sarif_findings),
-    (frozenset({"auditReportVersion", "vulnerabilities"}), _npm),
-    (frozenset({"SchemaVersion"}), _trivy),
-    (frozenset({"dependencies"}), _pip_audit),
+_READERS: tuple[
+    tuple[str, frozenset[str], Callable[[Mapping[str, Part], str, Entries, Gathered], None]], ...
+] = (
+    ("runs", frozenset({"version"}), gather_sarif),
+    ("vulnerabilities", frozenset({"auditReportVersion"}), _npm),
+    ("Results", frozenset({"SchemaVersion"}), _trivy),
+    ("dependencies", frozenset(), _pip_audit),
 )
+"""Where each format keeps its entries, what else it always has, and its reader."""

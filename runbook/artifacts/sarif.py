@@ -1,12 +1,15 @@
 """SARIF 2.1.0 (OASIS): the results of every run in the file, with the level that the rule or the result gives."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from functools import partial
+from itertools import chain
 
 from pydantic import Field
 
-from runbook.artifacts.bounded import Entered, Entries
-from runbook.artifacts.findings import CodeFinding, FindingLevel, Findings
+from runbook.artifacts.findings import CodeFinding, FindingLevel, Gathered
+from runbook.artifacts.skimmed import Entered, Entries, Part
+
+_LONGEST_RULE = 250
 
 
 class _Text(Entered):
@@ -28,24 +31,25 @@ class _Configuration(Entered):
 
 
 class _Rule(Entered):
-    id: str
+    # Those of all rules are held at once.
+    id: str = Field(max_length=_LONGEST_RULE)
     configuration: _Configuration = Field(default=_Configuration(), alias="defaultConfiguration")
     properties: _Properties = _Properties()
 
 
 class _Component(Entered):
     name: str = ""
-    rules: object = None
+    rules: Part | None = None
 
 
 class _Tool(Entered):
     driver: _Component = _Component()
-    extensions: object = None
+    extensions: Part | None = None
 
 
 class _Run(Entered):
     tool: _Tool = _Tool()
-    results: object = None
+    results: Part | None = None
 
 
 class _Place(Entered):
@@ -85,39 +89,39 @@ class _Result(Entered):
         return self.kind == "fail" and not self.suppressions and self.baseline not in ("absent", "unchanged")
 
 
-def sarif_findings(document: Mapping[str, Any], _name: str, entries: Entries) -> Iterator[Findings]:
-    """Yield the findings of each run in a SARIF file.
+def gather_sarif(document: Mapping[str, Part], _name: str, entries: Entries, into: Gathered) -> None:
+    """Take the findings of each run in a SARIF file.
 
     Args:
-        document: The decoded file.
-        entries: Counts what is not as the format says.
+        document: The file's fields.
+        entries: Reads its lists.
+        into: Takes them.
     """
-    for run in entries.of(_Run, document["runs"]):
-        rules = {rule.id: rule for rule in _rules(run, entries)}
-        yield Findings(
-            code_findings=tuple(
-                _finding(run.tool.driver.name, result, rules.get(result.rule_id or result.rule.id))
-                for result in entries.of(_Result, run.results)
-                if result.counts
-            )
-        )
+    for run in entries.of(_Run, document.get("runs")):
+        rules = dict(_rules(run, entries))
+        for result in entries.of(_Result, run.results):
+            if result.counts:
+                into.code(_finding(run.tool.driver.name, result, rules.get(result.rule_id or result.rule.id)))
 
 
-def _rules(run: _Run, entries: Entries) -> Iterator[_Rule]:
-    yield from entries.of(_Rule, run.tool.driver.rules)
-    for extension in entries.of(_Component, run.tool.extensions):  # CodeQL keeps its rules in these
-        yield from entries.of(_Rule, extension.rules)
+def _rules(run: _Run, entries: Entries) -> Iterator[tuple[str, tuple[FindingLevel, bool]]]:
+    """Yield each rule's id with its usual level, and whether it is about security."""
+    # CodeQL keeps its rules in the extensions.
+    for part in chain((run.tool.driver,), entries.of(_Component, run.tool.extensions)):
+        for rule in entries.of(_Rule, part.rules):
+            yield rule.id, (rule.configuration.level, rule.properties.security)
 
 
-def _finding(tool: str, result: _Result, rule: _Rule | None) -> CodeFinding:
-    usual = rule.configuration.level if rule else FindingLevel.WARNING
+def _finding(tool: str, result: _Result, rule: tuple[FindingLevel, bool] | None) -> partial[CodeFinding]:
+    usual, security = rule or (FindingLevel.WARNING, False)
     where = result.locations[0].physical if result.locations else _Physical()
-    return CodeFinding(
+    return partial(
+        CodeFinding,
         tool=tool or "unnamed tool",
         rule=result.rule_id or result.rule.id or "unnamed rule",
         level=result.level or usual,
         message=result.message.text,
         file=where.place.uri,
         line=where.region.line,
-        security=rule is not None and rule.properties.security,
+        security=security,
     )

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runbook.artifacts import archive as archives
+from runbook.artifacts import skimmed
 from runbook.artifacts.archive import ArchiveLimits
 from runbook.artifacts.bounded import Unreadable
 from runbook.artifacts.findings import MOST_KEPT
@@ -26,6 +27,7 @@ from tests.runbook.artifacts.build import (
     artifact,
     encoded,
     report,
+    sarif_result,
 )
 
 BOMB = (
@@ -84,7 +86,44 @@ def test_of_half_a_million_tests_the_first_are_read() -> None:
 
 def test_of_many_entries_the_first_are_read() -> None:
     found = report({"dependencies": [{"name": "a"}] * 30_000}, "audit.json")
-    assert "10000 of its entries are beyond" in found.notes[0]
+    assert found.notes == ("audit.json: only the first 20,000 of its entries were read",)
+
+
+def test_the_entries_of_all_lists_of_a_report_are_counted_together() -> None:
+    runs = [{"results": [sarif_result(f"{run} {number}") for number in range(15_000)]} for run in range(2)]
+    found = report({"version": "2.1.0", "runs": runs}, "scan.sarif")
+    assert len(found.code_findings) + found.left_out == 20_000 - len(runs)
+    assert found.notes == ("scan.sarif: only the first 20,000 of its entries were read",)
+
+
+@pytest.mark.parametrize("end", ["", ",", ', "more"', "]", "]}", ', {"id": "y", "fix_versions": ["1"'])
+def test_a_broken_scan_is_read_up_to_where_it_breaks_and_no_entry_by_halves(end: str) -> None:
+    found = report('{"dependencies": [{"name": "a", "vulns": [{"id": "x"}' + end, "audit.json")
+    assert [one.id for one in found.vulnerabilities] == ["x"]
+    assert "audit.json: it is broken, and was read up to there" in found.notes
+
+
+@pytest.mark.parametrize("most_bytes", [200, 1_000, 5_000])
+def test_of_a_scan_that_is_too_large_the_beginning_is_read(
+    monkeypatch: pytest.MonkeyPatch, most_bytes: int
+) -> None:
+    content = {"runs": [{"results": [sarif_result(f"R{n}") for n in range(100)]}], "version": "2.1.0"}
+    whole = report(content, "scan.sarif").code_findings
+    monkeypatch.setattr(skimmed, "MOST_JSON_BYTES", most_bytes)
+    monkeypatch.setattr(skimmed, "_CHUNK_BYTES", 50)
+    found = report(content, "scan.sarif")
+    fit = encoded(content)[:most_bytes].count(b"startLine") - 1
+    assert found.code_findings == whole[: len(found.code_findings)]
+    assert fit <= len(found.code_findings) <= fit + 1
+    assert found.notes == ("scan.sarif: only its first 0 MiB were read",)
+
+
+def test_a_large_entry_is_read_without_what_nobody_asks_for() -> None:
+    flows = sarif_result("R1", codeFlows=["x" * 1_000] * 1_000)
+    too_large = sarif_result("R2", message={"text": "x" * 100_000})
+    found = report({"version": "2.1.0", "runs": [{"results": [flows, too_large]}]}, "scan.sarif")
+    assert [one.rule for one in found.code_findings] == ["R1"]
+    assert found.notes == ("scan.sarif: 1 of its entries are larger than 64 KiB, and were left out",)
 
 
 @pytest.mark.parametrize(
@@ -181,6 +220,21 @@ _JSON = st.recursive(
 @settings(max_examples=200, deadline=None)
 def test_no_json_is_fatal(content: Any) -> None:
     artifact({"scan.sarif": json.dumps(content)})
+
+
+@given(content=_JSON, at=st.integers(0, 60))
+@settings(max_examples=200, deadline=None)
+def test_what_is_found_in_the_text_is_what_a_decoder_finds(content: Any, at: int) -> None:
+    document = {"before": content, "after": [content, at]}
+    text = json.dumps(document, indent=at % 3 or None)
+    entries = skimmed.Entries(io.BytesIO(text.encode()))
+    parts = entries.fields(entries.root)
+    assert {name: json.loads(text[part.start : part.end]) for name, part in parts.items()} == json.loads(text)
+    assert entries.cut == ""
+    half = skimmed.Entries(io.BytesIO(text[:at].encode() or b"{"))
+    for name, part in half.fields(half.root).items():
+        if part.whole:
+            assert part == parts[name]
 
 
 @given(content=st.binary(max_size=200), at=st.integers(0, 400))
