@@ -227,7 +227,7 @@ class Gathered:
         Args:
             make: Makes it of named fields.
         """
-        make = _shortened(make)
+        make = shortened(make)
         of = make.keywords
         self._holes.add(make, (of["id"], of["package"], of["installed"]), of["severity"].rank)
 
@@ -237,7 +237,7 @@ class Gathered:
         Args:
             make: Makes it of named fields.
         """
-        make = _shortened(make)
+        make = shortened(make)
         of = make.keywords
         key = (of["rule"], of["file"], of["line"], of["message"])
         self._code.add(make, key, of["level"].rank, not of["security"])
@@ -258,7 +258,7 @@ class Gathered:
         )
 
 
-def _shortened(make: "partial[T]") -> "partial[T]":
+def shortened(make: "partial[T]") -> "partial[T]":
     """Return it without what is not read of its texts: what waits to be made takes little memory."""
     short = {
         name: value[:_READ_CHARACTERS] if type(value) is str else value

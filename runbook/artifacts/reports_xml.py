@@ -1,18 +1,20 @@
 """Reports in XML: JUnit (by junitparser) and Cobertura, which coverage.py writes too; and lcov's lines of text."""
 
 import xml.etree.ElementTree as ET
-from typing import IO, cast
+from functools import partial
+from itertools import count
+from typing import IO
 
-from junitparser import Attr, Error, Failure, JUnitXml, TestCase, TestSuite
+from junitparser import Attr, Error, Failure, TestCase
 from pydantic import ValidationError
 
-from runbook.artifacts.bounded import Tree, Unreadable, read_xml
-from runbook.artifacts.findings import Coverage, FailedTest, Findings
+from runbook.artifacts.bounded import Document, Record, Unreadable
+from runbook.artifacts.findings import Coverage, FailedTest, Findings, Worst, shortened
 
 _COBERTURA_ROOT = "coverage"
 _JUNIT_ROOTS = ("testsuites", "testsuite")
 _LONGEST_LCOV_LINE_BYTES = 65_536
-_MOST_FAILED = 2_000
+_MOST_LCOV_LINES = 2_000_000
 
 
 class _Case(TestCase):
@@ -21,14 +23,6 @@ class _Case(TestCase):
     file = Attr()
     line = Attr()
     report_line = Attr()
-
-
-class _Suite(TestSuite):
-    testcase = _Case
-
-
-class _Report(JUnitXml):
-    testsuite = _Suite
 
 
 def read(stream: IO[bytes], name: str) -> Findings:
@@ -41,12 +35,11 @@ def read(stream: IO[bytes], name: str) -> Findings:
     Raises:
         Unreadable: It is no XML, or a hostile one.
     """
-    tree = read_xml(stream, only_root=(_COBERTURA_ROOT,))
-    if tree.root.tag == _COBERTURA_ROOT:
-        return _cobertura(tree.root, name)
-    if tree.root.tag in _JUNIT_ROOTS:
-        return _junit(tree, name)
-    return Findings()
+    document = Document(stream, record="testcase", parts=("failure", "error"), roots=_JUNIT_ROOTS)
+    root = document.root
+    if root is None or root.tag not in (*_JUNIT_ROOTS, _COBERTURA_ROOT):
+        return Findings()
+    return _cobertura(root, name) if root.tag == _COBERTURA_ROOT else _junit(document, name)
 
 
 def read_lcov(stream: IO[bytes], name: str) -> Findings:
@@ -57,10 +50,15 @@ def read_lcov(stream: IO[bytes], name: str) -> Findings:
         name: What it is called in the findings.
 
     Raises:
-        Unreadable: Its numbers make no sense.
+        Unreadable: Its numbers make no sense, or it is too long.
     """
     totals = {b"LF": 0, b"LH": 0}
-    while line := stream.readline(_LONGEST_LCOV_LINE_BYTES):
+    for number_of_lines in count(1):
+        line = stream.readline(_LONGEST_LCOV_LINE_BYTES)
+        if not line:
+            break
+        if number_of_lines > _MOST_LCOV_LINES:  # a part of it would say another percentage
+            raise Unreadable(f"it has more than {_MOST_LCOV_LINES:,} lines")
         key, _, value = line.partition(b":")
         number = value.strip()
         if key in totals and number.isdigit() and len(number) < 12:
@@ -70,33 +68,33 @@ def read_lcov(stream: IO[bytes], name: str) -> Findings:
     return _coverage(100 * totals[b"LH"] / totals[b"LF"], name)
 
 
-def _junit(tree: Tree, name: str) -> Findings:
-    failed: list[FailedTest] = []
-    run = beyond = 0
-    report = _Report.fromroot(tree.root)  # type: ignore[arg-type] # its annotation means ElementTree's elements
-    for suite in report:
-        for each in suite:
-            case = cast(_Case, each)  # by _Suite.testcase
-            run += 1
-            bad = next((one for one in case.result if isinstance(one, Failure | Error)), None)
-            if bad is None:
-                continue
-            if len(failed) >= _MOST_FAILED:
-                beyond += 1
-                continue
-            failed.append(
-                FailedTest(
-                    suite=case.classname or suite.name or "",
-                    name=case.name or "(a test without a name)",
-                    message=bad.message or bad.text or bad.type or "",
-                    file=case.file or suite._elem.get("file", ""),
-                    line=_line(case.line),
-                    report=name,
-                    report_line=_line(case.report_line) or 1,
-                )
-            )
-    cut = (f"{name}: {tree.cut}",) if tree.cut else ()
-    return Findings(failed_tests=tuple(failed), tests_run=run, left_out=beyond, notes=cut)
+def _junit(document: Document, name: str) -> Findings:
+    failed = Worst[partial[FailedTest]]()
+    run = 0
+    for record in document.records():
+        run += 1
+        if len(record.element):
+            make = shortened(_failed(record, name))
+            failed.add(make, (make.keywords["suite"], make.keywords["name"]))
+    kept, beyond = failed.kept()
+    cut = (f"{name}: {document.cut}",) if document.cut else ()
+    return Findings(failed_tests=tuple(make() for make in kept), tests_run=run, left_out=beyond, notes=cut)
+
+
+def _failed(record: Record, name: str) -> partial[FailedTest]:
+    case = _Case.fromelem(record.element)  # type: ignore[no-untyped-call]
+    bad = next(one for one in case.result if isinstance(one, Failure | Error))
+    suite = next((one for one in record.within if one.tag == "testsuite"), record.element)
+    return partial(
+        FailedTest,
+        suite=case.classname or suite.get("name") or "",
+        name=case.name or "(a test without a name)",
+        message=bad.message or bad.text or bad.type or "",
+        file=case.file or suite.get("file", ""),
+        line=_line(case.line),
+        report=name,
+        report_line=_line(case.report_line) or 1,
+    )
 
 
 def _line(value: str | None) -> int | None:

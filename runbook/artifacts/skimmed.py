@@ -236,7 +236,7 @@ class Entries:
         if quoted:
             return quoted.end() if quoted[1] else None
         plain = _PLAIN.match(text, at, end)
-        return plain.end() if plain else None
+        return plain.end() if plain and plain.end() < end else None  # the rest of a number may be missing
 
     def _space(self, at: int, end: int) -> int:
         found = _SPACE.match(self._text, at, end)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from runbook.artifacts.archive import ArchiveLimits
 from runbook.artifacts.bounded import MOST_XML_BYTES
 from runbook.artifacts.skimmed import MOST_JSON_BYTES
 from tests.runbook.artifacts.build import sarif_result
@@ -92,6 +93,75 @@ def test_a_hostile_json_report_costs_little(shape: str, tmp_path: Path) -> None:
     file.write_text(_json(*JSON[shape]))
     cost = cost_of(file)
     assert (cost.mib < MOST_MIB, cost.seconds < MOST_SECONDS) == (True, True), cost
+
+
+FAIL = '<failure message="m"/></testcase>'
+
+XML: dict[str, tuple[str, str | Callable[[int], str], str]] = {
+    "tiny tests": ("<testsuite>", "<testcase/>", "</testsuite>"),
+    "tiny failed tests": ("<testsuite>", "<testcase><error/></testcase>", "</testsuite>"),
+    "failed tests": ("<testsuite>", lambda n: f'<testcase name="{n:08d}">{FAIL}', "</testsuite>"),
+    "long failed tests": (
+        f'<testsuite name="{WIDE * 20}" file="{WIDE * 20}">',
+        lambda n: f'<testcase name="{n:08d}{WIDE * 5}"><failure message="{WIDE * 5}"/></testcase>',
+        "</testsuite>",
+    ),
+    "one huge test": (
+        "<testsuite><testcase>",
+        f'<failure a="{WIDE}" message="{WIDE}"/>',
+        "</testcase></testsuite>",
+    ),
+    "other elements": ("<testsuites>", "<a/>", "</testsuites>"),
+    "many attributes": (
+        "<testsuite>",
+        "<testcase " + " ".join(f'a{n}=""' for n in range(4_000)) + "/>",
+        "</testsuite>",
+    ),
+    "large tags": (
+        "<testsuite>",
+        "<testcase " + " ".join(f'a{n}=""' for n in range(90_000)) + "/>",
+        "</testsuite>",
+    ),
+    "many names": ("<testsuite>", lambda n: f'<testcase a{n:08d}=""/>', "</testsuite>"),
+    "many prefixes": ("<testsuite>", lambda n: f'<testcase xmlns:a{n:08d}="b"/>', "</testsuite>"),
+    "one huge tag": ("<testsuite ", lambda n: f'a{n}="" ', "/>"),
+    "one huge text": ("<testsuite><testcase><failure>\U0001f600", "a", FAIL + "</testsuite>"),
+    "one huge comment": ("<testsuite><!--", "a", "--></testsuite>"),
+    "references": ("<testsuite><testcase><failure>", "&#65;", FAIL + "</testsuite>"),
+    "lines": ("<testsuite><testcase><failure>", "\r", FAIL + "</testsuite>"),
+    "deep": ("<testsuite>", "<testsuite>", ""),
+    "not JUnit": ("<project>", "<a/>", "</project>"),
+}
+
+
+@pytest.mark.parametrize("shape", XML)
+def test_a_hostile_xml_report_costs_little(shape: str, tmp_path: Path) -> None:
+    file = tmp_path / "junit.xml"
+    file.write_text(_xml(*XML[shape]))
+    cost = cost_of(file)
+    assert (cost.mib < MOST_MIB, cost.seconds < MOST_SECONDS) == (True, True), cost
+
+
+@pytest.mark.parametrize("line", ["\n", "LF:1\n", "DA:1,1\n"])
+def test_a_hostile_tracefile_costs_little(line: str, tmp_path: Path) -> None:
+    file = tmp_path / "lcov.info"
+    file.write_text(filled("", line, "", ArchiveLimits().member_bytes))
+    cost = cost_of(file)
+    assert (cost.mib < MOST_MIB, cost.seconds < MOST_SECONDS) == (True, True), cost
+    assert cost.notes == ("it has more than 2,000,000 lines",)
+
+
+def test_forty_thousand_tests_are_read_whole(tmp_path: Path) -> None:
+    file = tmp_path / "junit.xml"
+    cases = "".join(
+        f'<testcase classname="c" name="t{number}" time="0.1"><properties><property name="a" value="b"/></properties>'
+        f"<system-out>said {number}</system-out></testcase>"
+        for number in range(40_000)
+    )
+    file.write_text(f"<testsuites><testsuite>{cases}</testsuite></testsuites>")
+    cost = cost_of(file)
+    assert (cost.found, cost.notes) == (40_000, ())
+    assert cost.mib < MOST_MIB
 
 
 def _trivy_hole(number: int) -> dict[str, Any]:

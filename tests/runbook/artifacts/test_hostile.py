@@ -36,10 +36,11 @@ BOMB = (
 )
 EXTERNAL = '<!DOCTYPE t [<!ENTITY x SYSTEM "file:///etc/passwd">]><testsuites>&x;</testsuites>'
 PARAMETER = '<!DOCTYPE t [<!ENTITY % x SYSTEM "http://127.0.0.1/x">%x;]><testsuites/>'
+DEFAULTS = '<!DOCTYPE t [<!ATTLIST testcase a1 CDATA "x">]><testsuites><testcase/></testsuites>'
 FAILED = '<testcase name="t{}"><failure message="m"/></testcase>'
 
 
-@pytest.mark.parametrize("content", [BOMB, EXTERNAL, PARAMETER])
+@pytest.mark.parametrize("content", [BOMB, EXTERNAL, PARAMETER, DEFAULTS])
 def test_a_report_that_declares_entities_is_refused(content: str) -> None:
     with pytest.raises(Unreadable, match="entities"):
         report(content, "junit.xml")
@@ -62,7 +63,25 @@ def test_a_tag_of_many_megabytes_is_not_waited_for(begin: str) -> None:
     attributes = " ".join(f'a{number}="x"' for number in range(1_000_000))
     found = artifact({"junit.xml": f"{begin}<testsuite {attributes}/>"})
     assert len(found.failed_tests) == bool(begin)
-    assert "one tag in it is larger than 2 MiB" in found.notes[0]
+    assert "one tag in it is larger than 1 MiB" in found.notes[0]
+
+
+@pytest.mark.parametrize("name", ["testcase a{}=''", "a{}", "p{}:testcase", "testcase xmlns:a{}=''"])
+def test_names_that_never_come_again_are_not_collected(name: str) -> None:
+    many = "".join(f"<{name.format(number)}/>" for number in range(6_000))
+    found = report(f"<testsuites>{FAILED.format(1)}{many}</testsuites>", "junit.xml")
+    assert len(found.failed_tests) == 1
+    assert "more than 5,000 different names" in found.notes[0]
+
+
+def test_a_test_case_that_is_cut_off_is_failed_by_what_is_there_of_it() -> None:
+    found = report('<testsuite name="s"><testcase name="t"><failure message="m"/><system-out>', "junit.xml")
+    assert [(one.identity, one.message) for one in found.failed_tests] == [("s::t", "m")]
+
+
+def test_a_failure_after_very_many_properties_is_a_failure() -> None:
+    case = f"<testcase name='t'>{'<properties/>' * 1_000}<failure message='m'/></testcase>"
+    assert len(report(f"<testsuite>{case}</testsuite>", "junit.xml").failed_tests) == 1
 
 
 def test_reports_that_take_too_long_are_left_shut() -> None:
