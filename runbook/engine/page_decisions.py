@@ -22,13 +22,13 @@ from runbook.scrub import neutralise_terminal, scrub
 
 REFUSALS_BEFORE_LOCK = 5
 LOCK_SECONDS = 900.0
-"""How long a login is locked, and the time within which its refusals add up."""
+"""How long a login is first locked, and the time within which its refusals add up."""
 
-ALL_REFUSALS_BEFORE_LOCK = 100
-"""Refusals of all names together within the same time: guessing under many names is limited too."""
+LONGEST_LOCK_SECONDS = 14_400.0
+"""Each lock within a day is twice as long as the one before, up to this: some forty guesses a day are left."""
 
 MAX_REASON_CHARACTERS = 500
-_KEPT_SECONDS = 86_400.0
+_KEPT = timedelta(days=1)
 _NO_LOGIN = "-"
 """Stands for every name that cannot be a login."""
 
@@ -152,33 +152,33 @@ def page_decisions(ledger: Ledger, plan_id: str) -> tuple[PageDecision, ...]:
         return tuple(_as_fact(row) for row in session.scalars(query))
 
 
-def locked_until(refusals: Sequence[datetime], *, limit: int, now: datetime) -> datetime | None:
-    """Return when the lock that these refusals earned ends; None where there is none now.
+def locked_until(refusals: Sequence[datetime]) -> datetime | None:
+    """Return when the last lock that a login's refusals earned ends, or ended; None where they earned none.
 
-    What is tried while it holds is not counted: nobody can be kept out for longer by trying more.
+    What is tried while a lock holds is not counted: nobody can be kept out for longer by trying more.
 
     Args:
-        refusals: When there were refusals, newest first; ``limit`` of them are enough.
-        limit: How many within the lock's length lock.
-        now: The time.
+        refusals: When there were refusals within a day, oldest first.
     """
-    if len(refusals) < limit:
-        return None
-    length = timedelta(seconds=LOCK_SECONDS)
-    newest, oldest = refusals[0], refusals[limit - 1]
-    until = newest + length
-    return until if newest - oldest < length and now < until else None
+    window = timedelta(seconds=LOCK_SECONDS)
+    until, length = None, LOCK_SECONDS
+    together: list[datetime] = []
+    for at in refusals:
+        together = [earlier for earlier in together if at - earlier < window] + [at]
+        if len(together) == REFUSALS_BEFORE_LOCK:
+            until, together = at + timedelta(seconds=length), []
+            length = min(2 * length, LONGEST_LOCK_SECONDS)
+    return until
 
 
 def _locked_until(session: Session, login: str, now: datetime) -> datetime | None:
-    query = select(PageRefusalRow.at).order_by(PageRefusalRow.at.desc())
-    own = session.scalars(query.where(PageRefusalRow.login == login).limit(REFUSALS_BEFORE_LOCK)).all()
-    every = session.scalars(query.limit(ALL_REFUSALS_BEFORE_LOCK)).all()
-    ends = (
-        locked_until(own, limit=REFUSALS_BEFORE_LOCK, now=now),
-        locked_until(every, limit=ALL_REFUSALS_BEFORE_LOCK, now=now),
+    query = (
+        select(PageRefusalRow.at)
+        .where(PageRefusalRow.login == login, PageRefusalRow.at >= now - _KEPT)
+        .order_by(PageRefusalRow.at)
     )
-    return max((end for end in ends if end is not None), default=None)
+    until = locked_until(session.scalars(query).all())
+    return until if until is not None and now < until else None
 
 
 def _spend(
@@ -208,7 +208,7 @@ def _reason(given: Given) -> str:
 
 
 def _refuse(session: Session, login: str, now: datetime) -> Outcome:
-    session.execute(delete(PageRefusalRow).where(PageRefusalRow.at < now - timedelta(seconds=_KEPT_SECONDS)))
+    session.execute(delete(PageRefusalRow).where(PageRefusalRow.at < now - _KEPT))
     session.add(PageRefusalRow(login=login, at=now))
     session.flush()
     until = _locked_until(session, login, now)
