@@ -17,8 +17,8 @@ from sandbox.github.routing import routes
 pytestmark = pytest.mark.integration
 ROOT = Path(__file__).parents[2]
 SUITES = ("tests/contracts/github", "tests/runbook/clients/test_github_client.py")
-# Ours, and the image registry's; GitHub's REST description does not hold them.
-FOREIGN = ("/_store/", "/v2/", "/token", "/acme/")
+# The stand-in's own, and the image registry's: GitHub's REST description does not hold them.
+FOREIGN = ("/_store/", "/_sandbox/", "/v2/", "/token", "/acme/")
 
 
 @pytest.fixture(scope="module")
