@@ -124,7 +124,8 @@ def _go_on(
             case Verdict.APPROVED:
                 pass
     if outcome is None:
-        outcome = engine.apply(plan, verify=partial(verify, plan), step=_as_task)
+        may_go_on = run.here.may_go_on(plan)
+        outcome = engine.apply(plan, verify=partial(verify, plan), may_go_on=may_go_on, step=_as_task)
     return _finish(run, plan, outcome, conclude)
 
 

@@ -1,4 +1,4 @@
-"""Reconcile (R10): failed attempts that no webhook announced are triaged, lost deliveries asked for again."""
+"""Reconcile (R10): what no webhook announced is triaged, lost deliveries asked for again, mended incidents closed."""
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -8,11 +8,12 @@ from prefect.client.schemas.objects import StateType
 from prefect.logging import get_run_logger
 from prefect.states import Completed
 
+from flows.incident_issue import close_incident, place_of_incident
 from flows.waking import flow_run_id
 from runbook.decisions.deliveries import StartTriage
 from runbook.decisions.reconcile import unclaimed_attempts, wants_triage
-from runbook.effects.hook_deliveries import Redeliver
-from runbook.engine.executions import BY_PRODUCT
+from runbook.engine.executions import BY_PRODUCT, Execution
+from runbook.engine.incidents import OpenOne
 from runbook.engine.leases import Lease
 from runbook.engine.states import ExecutionState
 from runbook.errors import Denied, NotFound, RunbookError
@@ -20,9 +21,10 @@ from runbook.installation import Installation, installation
 from runbook.policy import RepositoryPolicy
 from runbook.requests import EVERY_REPOSITORY, Mode, ReconcileRequest
 from runbook.scrub import scrub
-from tasks.actions_runs import list_newest_runs, read_run
+from tasks.actions_runs import list_newest_runs, read_run, read_why_resolved
+from tasks.issues import is_open_issue
 from tasks.journal import write_record
-from tasks.starting import start_triage
+from tasks.starting import start_triage, wake_run
 from tasks.webhooks import read_failed_deliveries
 
 PROCEDURE = "reconcile-failed-runs"
@@ -35,15 +37,18 @@ def reconcile_failed_runs(request: ReconcileRequest) -> State[None]:
     """Look for what no webhook announced, in every repository of the policy or in one.
 
     Failed attempts that no execution claimed get a triage; deliveries that GitHub recorded as failed are sent
-    again. In plan mode both are only named.
+    again; incidents whose runs are green without our doing, or whose issue a person closed, are closed.
+    In plan mode all of it is only named.
     """
     here = installation()
     lease = here.engine.leases.acquire_now((TARGET,), execution_id=flow_run_id())
     if lease is None:
         return Completed(message="another pass is at work", name="AlreadyReconciling")
+    this = _Pass(here, lease, apply=request.mode is Mode.APPLY)
     try:
-        return _Pass(here, lease, apply=request.mode is Mode.APPLY).over(_repositories(here, request))
+        return this.over(_repositories(here, request))
     finally:
+        this.end_execution()
         here.engine.leases.release(lease)
 
 
@@ -62,6 +67,7 @@ class _Pass:
     apply: bool
     done: list[str] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
+    execution: Execution | None = None
 
     def over(self, repositories: tuple[RepositoryPolicy, ...]) -> State[None]:
         """Look at each repository; one that cannot be read keeps no other waiting."""
@@ -71,6 +77,7 @@ class _Pass:
             try:
                 self._start_triages(repository)
                 self._redeliver(repository.name)
+                self._close_mended(repository.name)
             except RunbookError as error:
                 self.failed.append(f"{repository.name}: {error}")
         if self.failed:
@@ -98,8 +105,61 @@ class _Pass:
             return
         for effect in missing:
             if self.apply:
-                _send_again(self.here, effect)
+                # Once per failed attempt of it, whichever pass does.
+                name = f"{effect.repository}-{effect.hook_id}-{effect.delivery_id}"
+                what, execution_id = scrub(effect.describe()), self._execution_id(repository)
+                write_record(execution_id, name, what=what, effect=effect, within="redeliver")
             self.done.append(effect.describe())
+
+    def _close_mended(self, repository: str) -> None:
+        incidents = self.here.engine.incidents
+        for one in incidents.open_ones(repository, limit=self.here.policy.reconcile.incidents_per_pass):
+            place = place_of_incident(one.incident)
+            if not one.executions and not is_open_issue(place.repository, place.number):
+                if self.apply:
+                    incidents.closed_by_hand(one.incident.id, resolution="its issue was closed by hand")
+                self.done.append(f"{place.repository}#{place.number} was closed by hand")
+                continue
+            self._close_resolved(one)
+
+    def _close_resolved(self, one: OpenOne) -> None:
+        """Close an incident whose runs are green again, or let the plan that waits for one of them see it."""
+        incident, place = one.incident, place_of_incident(one.incident)
+        reasons = {
+            run: why for run in sorted(one.runs) if (why := read_why_resolved(incident.repository, run))
+        }
+        if not reasons and (one.runs or one.executions):
+            return
+        waiting = [execution for execution in one.executions if execution.state is ExecutionState.WAITING]
+        if self.apply and waiting:
+            for execution in waiting:
+                wake_run(execution.id)
+        elif self.apply and not one.executions:
+            why = "; ".join(reasons.values()) or "every run of it is resolved"
+            close_incident(
+                self.here, self._execution_id(incident.repository), incident, why, runs=reasons.keys()
+            )
+        self.done.append(f"{place.repository}#{place.number}: {'; '.join(reasons.values())}")
+
+    def _execution_id(self, repository: str) -> str:
+        """Return the pass's execution, begun only where something is to be written: most passes find nothing."""
+        if self.execution is None:
+            self.execution = self.here.engine.executions.begin(
+                flow_run_id(),
+                procedure=PROCEDURE,
+                repository=repository,
+                subject=f"what was missed in {repository}",
+                request={},
+                requester=BY_PRODUCT,
+            )
+        return self.execution.id
+
+    def end_execution(self) -> None:
+        """End it, also where GitHub refused: the next pass finds what is still missing, no revival would."""
+        if self.execution is not None:
+            self.here.engine.executions.end(
+                self.execution.id, ExecutionState.DONE, reason="what was missed was looked at"
+            )
 
 
 def _missed(here: Installation, repository: RepositoryPolicy, since: datetime) -> list[StartTriage]:
@@ -117,22 +177,3 @@ def _missed(here: Installation, repository: RepositoryPolicy, since: datetime) -
                 continue
         missed.append(triage)
     return missed
-
-
-def _send_again(here: Installation, effect: Redeliver) -> None:
-    """Ask for a delivery, once per failed attempt of it, whichever pass does."""
-    # Begun only where something is to be written: most passes find nothing.
-    execution = here.engine.executions.begin(
-        flow_run_id(),
-        procedure=PROCEDURE,
-        repository=effect.repository,
-        subject=f"deliveries of {effect.repository}",
-        request={},
-        requester=BY_PRODUCT,
-    )
-    name = f"{effect.repository}-{effect.hook_id}-{effect.delivery_id}"
-    try:
-        write_record(execution.id, name, what=scrub(effect.describe()), effect=effect, within="redeliver")
-    finally:
-        # Also where GitHub refused: the next pass finds what is still missing, no revival of this one would.
-        here.engine.executions.end(execution.id, ExecutionState.DONE, reason="deliveries were looked at")

@@ -4,7 +4,7 @@ from prefect import State, flow
 from prefect.artifacts import create_markdown_artifact
 from prefect.states import Completed
 
-from flows.closing import close_incident, place_of_incident
+from flows.incident_issue import close_incident, place_of_incident
 from flows.procedure import Nothing, Proposal, ended_state, follow
 from flows.run import Run, begin
 from flows.triage_assessment import assess
@@ -23,10 +23,7 @@ from runbook.engine.states import ExecutionState
 from runbook.failed_run import GREEN
 from runbook.models import WorkflowRun
 from runbook.requests import TriageRequest
-from tasks.actions_runs import (
-    read_run,
-    watch_attempt,
-)
+from tasks.actions_runs import read_newer_run, read_run, watch_attempt
 
 PROCEDURE = "triage-failed-run"
 
@@ -95,6 +92,9 @@ def _propose(run: Run, request: TriageRequest) -> Proposal | Nothing:
     place = open_incident(run, assessment) if run.applying else None
     if newest.run_attempt > failed.run_attempt:
         return _overtaken(run, newest)
+    newer = read_newer_run(failed)
+    if newer is not None:
+        return _overtaken(run, newer)
     facts = remedy_facts(run, assessment)
     proposed = run.here.policy.remedy(assessment.classification.failure_class).propose
     decision = decide_remedy(facts, proposed=proposed, caps=run.here.policy.caps)
@@ -112,17 +112,15 @@ def _propose(run: Run, request: TriageRequest) -> Proposal | Nothing:
 
 
 def _overtaken(run: Run, newest: WorkflowRun) -> Nothing:
-    """Propose nothing for a run that somebody else re-ran; one that is green by now has resolved its incident."""
+    """Propose nothing where a later attempt or a newer run tells what is so by now; a green one resolves."""
     incident = _incident(run)
+    which = f"attempt {newest.run_attempt} of run {newest.id}"
     if newest.conclusion in GREEN:
-        reason = f"run {newest.id} is green at attempt {newest.run_attempt} without our doing"
+        reason = f"{which} is green without our doing"
         if incident is not None:
             close_incident(run.here, run.execution.id, incident, reason)
         return Nothing(name="Resolved", reason=reason)
-    reason = (
-        f"attempt {newest.run_attempt}, the newest of run {newest.id}, is {newest.conclusion or newest.status}; "
-        "a failure of it is triaged on its own"
-    )
+    reason = f"{which} is {newest.conclusion or newest.status} by now; a failure of it is triaged on its own"
     if incident is not None:
         run.comment(
             place_of_incident(incident), "overtaken", f"No remedy is proposed: {report.words(reason)}."

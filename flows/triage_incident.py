@@ -1,13 +1,13 @@
 """The incident of a failed attempt: opened, or joined where it is open already, one for a whole outage (R10, IR-12)."""
 
-from flows.closing import place_of_incident
+from flows.incident_issue import alone_with, open_issue, place_of_incident
 from flows.run import IssuePlace, Run
 from runbook import report
 from runbook.assessment import Assessment
 from runbook.decisions.outage import OutsideReason, Together, alone, outage_fingerprint, outside_reason
-from runbook.effects.incident_issues import OpenIssue, ReopenIssue
+from runbook.effects.incident_issues import RaiseSeverity, ReopenIssue
 from runbook.engine.incidents import Incident
-from runbook.failed_run import incident_fingerprint
+from runbook.failed_run import incident_fingerprint, incident_scope
 from runbook.models import RegistryProbe, WorkflowRun
 from runbook.policy import Severity
 from runbook.triage.classify import Classification
@@ -31,25 +31,50 @@ def open_incident(run: Run, assessment: Assessment) -> IssuePlace:
             "run_attempt": failed.run_attempt,
             "failed_at": failed.updated_at.isoformat(),
         },
+        scope=incident_scope(failed, repository),
         outside=_outside(assessment),
         outage_window_minutes=run.here.policy.triage.outage_window_minutes,
     )
     body = report.incident_markdown(assessment, on_call=run.here.policy.on_call)
     if incident.issue_number is None:
-        incident = _open_issue(run, incident, body)
-    place = place_of_incident(incident)
+        incident = open_issue(run.here, run.execution.id, incident, body)
     if (incident.detail["run_id"], incident.detail["run_attempt"]) != (failed.id, failed.run_attempt):
-        if incident.reopened:
-            run.write("reopen-issue", ReopenIssue(repository=place.repository, issue=place.number))
+        _join_issue(run, incident, assessment, body)
+    return place_of_incident(incident)
+
+
+def _join_issue(run: Run, incident: Incident, assessment: Assessment, body: str) -> None:
+    """Say on an incident's issue what else failed; it is open from then on, and as urgent as the worst of it."""
+    place = place_of_incident(incident)
+    failed = assessment.run
+    with alone_with(run.here, run.execution.id, incident):
+        # Also where somebody closed it by hand: what it is about has just happened again.
+        run.write("reopen-issue", ReopenIssue(repository=place.repository, issue=place.number))
         run.comment(place, f"assessment-{failed.id}-{failed.run_attempt}", _outage_line(run, incident) + body)
-    return place
+        incident = run.here.engine.incidents.get(incident.id)  # somebody may have raised it further
+        if incident.raised_by == run.execution.id:
+            labels = run.repository.labels
+            run.write(
+                "raise-severity",
+                RaiseSeverity(
+                    repository=place.repository,
+                    issue=place.number,
+                    title=incident.title,
+                    label=labels.for_severity(assessment.level),
+                    other_labels=tuple(
+                        labels.for_severity(other) for other in Severity if other is not assessment.level
+                    ),
+                ),
+            )
 
 
 def _outside(assessment: Assessment) -> Together | None:
     """Return a failure's outside reason, by which others may belong to the same outage (IR-12)."""
     reason = reason_outside(assessment.classification, assessment.registry)
     failed = assessment.run
-    if reason is None:
+    if (
+        reason is None or failed.from_fork
+    ):  # what a stranger's log says of the outside joins nobody's incident
         return None
     return alone(reason, workflow_file=failed.workflow_file, failed_at=failed.updated_at)
 
@@ -72,22 +97,3 @@ def _outage_line(run: Run, incident: Incident) -> str:
     if together is None or not together.is_outage(workflows=run.here.policy.triage.outage_workflows):
         return ""
     return report.outage_markdown(together) + "\n\n"
-
-
-def _open_issue(run: Run, incident: Incident, body: str) -> Incident:
-    """Open an incident's issue; once, also where several executions join the incident in the same moment."""
-    labels = run.repository.labels
-    # With its time, for a ledger that was lost starts counting anew, and old issues stay.
-    key = f"incident-{incident.id}-{incident.opened_at:%Y%m%dT%H%M%S}"
-    issue = OpenIssue(
-        repository=incident.issues_repository,
-        key=key,
-        title=incident.title,
-        body=body,
-        labels=(labels.incident, labels.for_severity(Severity(incident.severity))),
-    )
-    entry = run.write("issue", issue, within=key)
-    result = entry.result or {}
-    return run.here.engine.incidents.issue_opened(
-        incident.id, number=int(result["number"]), url=str(result["url"])
-    )

@@ -8,9 +8,7 @@ from runbook import report
 from runbook.assessment import Assessment
 from runbook.decisions.cache_selection import CacheSelection, restorable_refs, select_implicated
 from runbook.decisions.remedy import RemedyDecision, RemedyFacts
-from runbook.decisions.severity import (
-    affected_ref,
-)
+from runbook.decisions.severity import AffectedRef, affected_ref
 from runbook.effects.actions_runs import RerunFailedJobs
 from runbook.engine.plan import PlanView
 from runbook.policy import Remedy
@@ -67,6 +65,7 @@ def plan_view(run: Run, assessment: Assessment, caches: CacheSelection, decision
     waits = f"wait until {not_before:%Y-%m-%d %H:%M:%S} (UTC), then " if not_before else ""
     return PlanView(
         not_before=not_before,
+        from_pull_request=affected_ref(failed, run.repository) is AffectedRef.PULL_REQUEST,
         title=f"{waits}{clears}re-run the failed jobs of {failed.workflow_file}",
         why=report.sentences(assessment.classification.summary, assessment.classification.proposal),
         remedy=decision.name,

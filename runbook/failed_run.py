@@ -142,6 +142,19 @@ def _classify_by_logs(
     return found
 
 
+def incident_scope(run: WorkflowRun, repository: RepositoryPolicy) -> str:
+    """Say where the same failure is the same incident: on one branch, or in one pull request.
+
+    A pull request that is red keeps no incident of the default branch open, nor does a fork choose which it joins.
+
+    Args:
+        run: The attempt.
+        repository: The policy of its repository.
+    """
+    author = f"{run.actor}:" if run.from_fork else ""
+    return f"{affected_ref(run, repository)}:{author}{run.head_branch or run.head_sha}"
+
+
 def incident_fingerprint(run: WorkflowRun, found: Classification) -> str:
     """Return what makes two failures the same: an unknown one is like no other."""
     if found.failure_class is FailureClass.UNKNOWN:

@@ -9,6 +9,8 @@ from runbook import failed_run
 from runbook.artifacts.findings import Findings
 from runbook.artifacts.of_run import with_coverage_before
 from runbook.decisions.checklist import FailingRun, Suspect
+from runbook.decisions.newer_run import newer_run
+from runbook.decisions.reconcile import why_resolved
 from runbook.engine.engine import Verification
 from runbook.engine.leases import Lease
 from runbook.errors import Denied, NeedsPerson, NotFound, Permanent
@@ -21,8 +23,8 @@ from tasks.retrying import system_task
 
 MAX_NEWEST_RUNS = 1_000
 """Runs that one look at a repository's newest ones reads; GitHub gives no more of a filtered list."""
-MAX_RERUN_FAILURES = 100
-"""Failed runs of any age that are looked at for a re-run that failed: one page."""
+MAX_OLD_FAILURES = 100
+"""Runs of any age that are looked at for one that broke just now, for each way to break: one page."""
 MAX_OTHER_FAILURES = 50
 """Failed runs looked at for a common cause: one page."""
 
@@ -72,18 +74,53 @@ def read_run(repository: str, run_id: int, *, attempt: int | None) -> WorkflowRu
     return github.get_run_attempt(repository, run_id, attempt=attempt)
 
 
-@system_task("list newest runs", run_name="list the newest runs of {repository}")
-def list_newest_runs(repository: str, *, since: datetime) -> tuple[WorkflowRun, ...]:
-    """List the runs that were created or failed lately, each as of its newest attempt.
+@system_task("read newer run", run_name="look for a newer run than {run.id}")
+def read_newer_run(run: WorkflowRun) -> WorkflowRun | None:
+    """Read which run took a run's place, if one did.
+
+    Args:
+        run: The run.
+    """
+    return newer_run(run, installation().github.runs_after(run))
+
+
+@system_task("look whether a run is resolved", run_name="look whether run {run_id} is green again")
+def read_why_resolved(repository: str, run_id: int) -> str:
+    """Say why a run that failed needs nobody's care any more; empty where it does.
 
     Args:
         repository: owner/name.
-        since: The earliest creation; older runs are listed where a re-run of them failed.
+        run_id: The run.
     """
     github = installation().github
-    newest = github.list_runs(repository, created_since=since, limit=MAX_NEWEST_RUNS)
-    failed = github.list_runs(repository, status="failure", limit=MAX_RERUN_FAILURES)
-    return tuple({run.id: run for run in (*failed, *newest)}.values())
+    try:
+        newest = github.get_run(repository, run_id)
+    except NotFound:
+        return why_resolved(run_id, None, None)
+    return why_resolved(run_id, newest, None) or why_resolved(
+        run_id, newest, newer_run(newest, github.runs_after(newest))
+    )
+
+
+@system_task("list newest runs", run_name="list the newest runs of {repository}")
+def list_newest_runs(repository: str, *, since: datetime) -> tuple[WorkflowRun, ...]:
+    """List the runs that were created or broke lately, each as of its newest attempt.
+
+    Args:
+        repository: owner/name.
+        since: The earliest creation; older runs are listed where they, or a re-run of them, broke.
+    """
+    here = installation()
+    list_runs = partial(here.github.list_runs, repository)
+    default_branch = here.policy.repository(repository).default_branch
+    # GitHub has no filter for what never started; but that has no long run either.
+    old = (
+        *list_runs(status="failure", limit=MAX_OLD_FAILURES),
+        *list_runs(status="timed_out", limit=MAX_OLD_FAILURES),
+        *list_runs(status="cancelled", branch=default_branch, limit=MAX_OLD_FAILURES),
+    )
+    newest = list_runs(created_since=since, limit=MAX_NEWEST_RUNS)
+    return tuple({run.id: run for run in (*old, *newest)}.values())
 
 
 @system_task("read jobs", run_name="read jobs of run {run_id}, attempt {attempt}")

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from sqlalchemy import Select, or_, select
 from sqlalchemy.orm import Session
 
+from runbook.engine import audit
 from runbook.engine.effects import load_effect
 from runbook.engine.ledger import Ledger
 from runbook.engine.schema import AttemptRow, AuditRow, EffectRow, ExecutionRow, IncidentRow, PlanRow
@@ -179,19 +180,7 @@ def require_incident(ledger: Ledger, incident_id: int) -> None:
 def timeline_of_incident(ledger: Ledger, incident_id: int) -> tuple[AuditLine, ...]:
     """Return what the audit says about an incident, its executions, their plans and effects, oldest first."""
     with ledger.read() as session:
-        executions = list(
-            session.scalars(select(ExecutionRow.id).where(ExecutionRow.incident_id == incident_id))
-        )
-        plans = session.scalars(select(PlanRow.id).where(PlanRow.execution_id.in_(executions)))
-        effects = session.scalars(select(EffectRow.id).where(EffectRow.execution_id.in_(executions)))
-        subjects = [
-            f"incident:{incident_id}",
-            *(f"execution:{one}" for one in executions),
-            *(f"plan:{one}" for one in plans),
-            *(f"effect:{one}" for one in effects),
-        ]
-        query = select(AuditRow).where(AuditRow.subject.in_(subjects)).order_by(AuditRow.seq)
-        return tuple(_line(row) for row in session.scalars(query))
+        return tuple(_line(row) for row in audit.lines_of_incident(session, incident_id))
 
 
 def audit_lines(ledger: Ledger, *, last: int, about: str = "") -> tuple[AuditLine, ...]:

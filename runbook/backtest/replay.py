@@ -27,7 +27,7 @@ from runbook.decisions.outage import (
 )
 from runbook.decisions.remedy import RemedyDecision, RemedyFacts, decide_remedy, remedy_effects
 from runbook.decisions.severity import AffectedRef, affected_ref, decide_severity
-from runbook.failed_run import incident_fingerprint, severity_facts
+from runbook.failed_run import incident_fingerprint, incident_scope, severity_facts
 from runbook.models import ActionsCache, Frozen, WorkflowRun
 from runbook.policy import Policy, Remedy, RemedyPolicy, RepositoryPolicy, Severity, WorkflowKind
 from runbook.triage.classes import FailureClass
@@ -113,8 +113,10 @@ def replay(history: History, *, policy: Policy) -> Replay:
 class _Open:
     """An incident while it grows."""
 
-    def __init__(self, number: int, fingerprint: str, failed: FailureFacts, severity: Severity) -> None:
-        self.number, self.fingerprint, self.severity = number, fingerprint, severity
+    def __init__(
+        self, number: int, fingerprint: str, scope: str, failed: FailureFacts, severity: Severity
+    ) -> None:
+        self.number, self.fingerprint, self.scope, self.severity = number, fingerprint, scope, severity
         self.failure_class = failed.classification.failure_class
         self.attempts: list[WorkflowRun] = []
         self.green_at: list[datetime | None] = []
@@ -123,7 +125,8 @@ class _Open:
     def is_open(self, now: datetime) -> bool:
         return self.over_at is None or self.over_at > now
 
-    def add(self, run: WorkflowRun, outcome: Outcome, outside: Together | None) -> None:
+    def add(self, run: WorkflowRun, severity: Severity, outcome: Outcome, outside: Together | None) -> None:
+        self.severity = min(self.severity, severity)
         self.attempts.append(run)
         self.green_at.append(outcome.green_at)
         if outside is not None:
@@ -201,17 +204,20 @@ class _Replaying:
         fingerprint = incident_fingerprint(run, facts.classification)
         outside = None
         reason = outside_reason(facts.classification.failure_class)
+        scope = incident_scope(run, self._repository)
         if reason is not None:
             fingerprint = outage_fingerprint(reason, fingerprint)
-            outside = alone(reason, workflow_file=run.workflow_file, failed_at=run.updated_at)
+            if not run.from_fork:
+                outside = alone(reason, workflow_file=run.workflow_file, failed_at=run.updated_at)
         still_open = [one for one in self._incidents if one.is_open(run.updated_at)]
         incident = self._outage(outside, still_open) or self._outage(outside, self._lately(run.updated_at))
         if incident is None:
-            incident = next((one for one in still_open if one.fingerprint == fingerprint), None)
+            same = (fingerprint, scope)
+            incident = next((one for one in still_open if (one.fingerprint, one.scope) == same), None)
         if incident is None:
-            incident = _Open(len(self._incidents) + 1, fingerprint, facts, severity)
+            incident = _Open(len(self._incidents) + 1, fingerprint, scope, facts, severity)
             self._incidents.append(incident)
-        incident.add(run, outcome, outside)
+        incident.add(run, severity, outcome, outside)
         return incident
 
     def _lately(self, now: datetime) -> list[_Open]:
@@ -258,6 +264,7 @@ class _Replaying:
             AutomaticFacts(
                 by_triage=True,
                 turned_down=False,  # nobody was asked
+                from_pull_request=affected_ref(known.run, self._repository) is AffectedRef.PULL_REQUEST,
                 deploys=self._repository.workflow(known.run.path).kind is WorkflowKind.DEPLOY,
                 reset_known=known.limit_ends_at is not None,
                 used_today={target: _within_a_day(self._automatic[target], now) for target in targets},

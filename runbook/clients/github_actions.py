@@ -74,6 +74,21 @@ class ActionsCalls(Calls):
         )
         return green[0] if green else None
 
+    def runs_after(self, run: WorkflowRun) -> tuple[WorkflowRun, ...]:
+        """Return the runs of the same workflow, branch and event since a run was created, newest first.
+
+        Args:
+            run: The run; it is among them.
+        """
+        return self.list_runs(
+            run.repository,
+            workflow=run.workflow_file,
+            branch=run.head_branch,
+            event=run.event,
+            created_since=run.created_at,
+            limit=PAGE_SIZE,
+        )
+
     def list_runs(
         self,
         repository: str,

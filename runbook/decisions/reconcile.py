@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from runbook.decisions.deliveries import KINDS, StartTriage, is_failed
+from runbook.failed_run import GREEN
 from runbook.models import Frozen, HookDelivery, WorkflowRun
 from runbook.policy import Reconcile, RepositoryPolicy
 
@@ -62,6 +63,23 @@ def wants_triage(attempt: WorkflowRun, *, repository: RepositoryPolicy, since: d
         since: As for :func:`unclaimed_attempts`.
     """
     return attempt.updated_at >= since and _failed(attempt, repository)
+
+
+def why_resolved(run_id: int, newest: WorkflowRun | None, newer: WorkflowRun | None) -> str:
+    """Say why a run that failed needs nobody's care any more; empty where it does.
+
+    Args:
+        run_id: The run.
+        newest: Its newest attempt; None where it was deleted.
+        newer: The run that took its place, if one did.
+    """
+    if newest is None:
+        return f"run {run_id} was deleted"
+    if newest.status == "completed" and newest.conclusion in GREEN:
+        return f"run {run_id} is green at attempt {newest.run_attempt}"
+    if newer is not None and newer.conclusion == "success":
+        return f"run {newer.id}, which took the place of run {run_id}, is green"
+    return ""
 
 
 def deliveries_to_resend(

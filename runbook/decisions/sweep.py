@@ -43,6 +43,7 @@ class SweepFacts(Frozen):
     Args:
         run: The run's state.
         run_state_since: Since when.
+        run_says: What the run said last, in Prefect's words: where it died, of what.
         process_dead: The process that carried it out is provably gone.
         heartbeat_at: When it last said that it is alive.
         revivals: How often the sweeper revived it.
@@ -55,6 +56,7 @@ class SweepFacts(Frozen):
     heartbeat_at: datetime
     revivals: int
     plan_expires_at: datetime | None
+    run_says: str = ""
 
 
 class SweepRules(Frozen):
@@ -130,7 +132,10 @@ def _revive(
     facts: SweepFacts, rules: SweepRules, now: datetime, *, since: datetime, reason: str
 ) -> SweepDecision:
     if facts.revivals >= rules.max_revivals:
-        return SweepDecision(action=SweepAction.GIVE_UP, reason=f"{reason}, after {facts.revivals} revivals")
+        said = f" ({facts.run_says})" if facts.run_says else ""
+        return SweepDecision(
+            action=SweepAction.GIVE_UP, reason=f"{reason}{said}, after {facts.revivals} revivals"
+        )
     # Each revival waits twice as long as the one before: what is down may need time.
     wait = timedelta(seconds=rules.grace_seconds * 2**facts.revivals)
     if now - since < wait:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from runbook.decisions.newer_run import newer_run
 from runbook.engine.effects import Effect, EffectClass, Found, Precondition, ProbeResult, register
 from runbook.errors import NotFound
 from runbook.models import WorkflowRun
@@ -42,7 +43,7 @@ class RerunFailedJobs(Effect):
         return ("gh", "run", "rerun", str(self.run_id), "--failed", "--repo", self.repository)
 
     def precondition(self, world: World) -> Precondition:
-        """Ask that the planned attempt is still the newest, completed and not green."""
+        """Ask that the planned attempt is still the newest, completed and not green, and its run not out of date."""
         try:
             run = world.github.get_run(self.repository, self.run_id)
         except NotFound:
@@ -52,6 +53,9 @@ class RerunFailedJobs(Effect):
         if run.status != "completed" or run.conclusion == "success":
             state = run.conclusion or run.status
             return Precondition(holds=False, detail=f"run {self.run_id} is {state} now")
+        newer = newer_run(run, world.github.runs_after(run))
+        if newer is not None:
+            return Precondition(holds=False, detail=f"run {newer.id} took the place of run {self.run_id}")
         return Precondition(holds=True, detail=f"attempt {self.failed_attempt} ended in {run.conclusion}")
 
     def probe(self, world: World) -> ProbeResult:

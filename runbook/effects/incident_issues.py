@@ -73,10 +73,9 @@ class OpenIssue(_RecordWrite):
     def apply(self, world: World, *, repeated: bool) -> dict[str, Any]:
         """Open it."""
         body = f"{_REPEATED if repeated else ''}{self.body}\n\n{marker(self.key)}"
-        title = self.title
-        if len(title) > MOST_TITLE_CHARACTERS:
-            title = f"{title[: MOST_TITLE_CHARACTERS - 1]}…"
-        created = world.github.create_issue(self.repository, title=title, body=body, labels=self.labels)
+        created = world.github.create_issue(
+            self.repository, title=_title(self.title), body=body, labels=self.labels
+        )
         return _issue(created)
 
 
@@ -166,6 +165,52 @@ class ReopenIssue(_RecordWrite):
         """Open it."""
         world.github.update_issue(self.repository, self.issue, state="open")
         return {}
+
+
+@register("raise-severity")
+class RaiseSeverity(_RecordWrite):
+    """Name an incident's issue after the most urgent failure in it: its title, and its one severity label.
+
+    Labels that people put on it stay.
+    """
+
+    effect_class = EffectClass.IDEMPOTENT
+    issue: int
+    title: str
+    label: str
+    other_labels: tuple[str, ...]
+
+    def describe(self) -> str:
+        """Name issue and label."""
+        return f"label {self.repository}#{self.issue} {self.label}"
+
+    def command_line(self) -> tuple[str, ...]:
+        """Give gh's line."""
+        others = ",".join(self.other_labels)
+        line = ("gh", "issue", "edit", str(self.issue), "--repo", self.repository, "--title", self.title)
+        return (*line, "--add-label", self.label, "--remove-label", others)
+
+    def probe(self, world: World) -> ProbeResult:
+        """Look at its title and labels."""
+        issue = world.github.get_issue(self.repository, self.issue)
+        done = issue.title == _title(self.title) and set(issue.labels) == set(self._labels(issue))
+        return ProbeResult(found=Found.DONE if done else Found.NOT_DONE, detail=", ".join(issue.labels))
+
+    def apply(self, world: World, *, repeated: bool) -> dict[str, Any]:
+        """Set both."""
+        issue = world.github.get_issue(self.repository, self.issue)
+        world.github.update_issue(
+            self.repository, self.issue, title=_title(self.title), labels=self._labels(issue)
+        )
+        return {}
+
+    def _labels(self, issue: Issue) -> tuple[str, ...]:
+        others = {label.casefold() for label in (*self.other_labels, self.label)}
+        return (*(label for label in issue.labels if label.casefold() not in others), self.label)
+
+
+def _title(title: str) -> str:
+    return title if len(title) <= MOST_TITLE_CHARACTERS else f"{title[: MOST_TITLE_CHARACTERS - 1]}…"
 
 
 def _issue(issue: Issue) -> dict[str, Any]:

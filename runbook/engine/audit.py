@@ -10,7 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from runbook.canonical import canonical_json
-from runbook.engine.schema import AuditRow, EffectRow, PlanRow
+from runbook.engine.schema import AuditRow, EffectRow, ExecutionRow, PlanRow
 from runbook.scrub import scrub
 
 GENESIS = "0" * 64
@@ -110,22 +110,35 @@ def verify(session: Session, *, witness: str | None = None) -> AuditVerdict:
     return AuditVerdict(head.seq, head, None, "every line follows from the one before")
 
 
-def timeline(session: Session, execution_id: str) -> tuple[tuple[datetime, str], ...]:
-    """Return when what happened to an execution, its plans and its effects, oldest first.
+def lines_of_incident(session: Session, incident_id: int) -> tuple[AuditRow, ...]:
+    """Return what was said of an incident, its executions, their plans and effects, oldest first.
 
     Args:
         session: A reading transaction.
-        execution_id: The execution.
+        incident_id: The incident.
     """
-    plans = select(PlanRow.id).where(PlanRow.execution_id == execution_id)
-    effects = select(EffectRow.id).where(EffectRow.execution_id == execution_id)
+    executions = select(ExecutionRow.id).where(ExecutionRow.incident_id == incident_id)
+    ids = session.scalars(executions).all()
+    plans = session.scalars(select(PlanRow.id).where(PlanRow.execution_id.in_(ids)))
+    effects = session.scalars(select(EffectRow.id).where(EffectRow.execution_id.in_(ids)))
     subjects = [
-        f"execution:{execution_id}",
-        *(f"plan:{plan}" for plan in session.scalars(plans)),
-        *(f"effect:{effect}" for effect in session.scalars(effects)),
+        f"incident:{incident_id}",
+        *(f"execution:{one}" for one in ids),
+        *(f"plan:{one}" for one in plans),
+        *(f"effect:{one}" for one in effects),
     ]
-    rows = session.scalars(select(AuditRow).where(AuditRow.subject.in_(subjects)).order_by(AuditRow.seq))
-    return tuple((row.at, _sentence(row)) for row in rows)
+    query = select(AuditRow).where(AuditRow.subject.in_(subjects)).order_by(AuditRow.seq)
+    return tuple(session.scalars(query))
+
+
+def timeline(session: Session, incident_id: int) -> tuple[tuple[datetime, str], ...]:
+    """Return when what happened in an incident, in words, oldest first.
+
+    Args:
+        session: A reading transaction.
+        incident_id: The incident.
+    """
+    return tuple((row.at, _sentence(row)) for row in lines_of_incident(session, incident_id))
 
 
 def _scrubbed(value: Any) -> Any:

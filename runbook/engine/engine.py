@@ -146,13 +146,19 @@ class Engine:
         return self.journal.apply(entry_id, lease=None)
 
     def apply(
-        self, plan: StoredPlan, *, verify: Callable[[Lease], Verification], step: Step | None = None
+        self,
+        plan: StoredPlan,
+        *,
+        verify: Callable[[Lease], Verification],
+        may_go_on: Callable[[Effect], None] = lambda effect: None,
+        step: Step | None = None,
     ) -> Outcome:
         """Apply an approved plan, verify it, and undo it if that fails; re-entrant at every point.
 
         Args:
             plan: The plan, past its gate.
             verify: The procedure's own check; it calls ``engine.keep`` while it waits.
+            may_go_on: Asked before each effect of which nothing was sent yet; raises ``Denied`` to stop there.
             step: How one effect is applied; the journal's ``apply`` by default.
 
         Returns:
@@ -171,6 +177,8 @@ class Engine:
             try:
                 for entry in self.entries.of_plan(plan.id):
                     self.executions.beat(plan.execution_id)
+                    if entry.state is EffectState.PLANNED:
+                        may_go_on(entry.effect)
                     (step or self._step)(entry, lease)
                 verification = verify(lease)
             except NeedsPerson as error:
@@ -223,10 +231,10 @@ class Engine:
             return None
         return Outcome(ended=ended, reason=plan.reason, entries=self.entries.of_plan(plan.id))
 
-    def timeline(self, execution_id: str) -> tuple[tuple[datetime, str], ...]:
-        """Return what the audit says of an execution, its plans and effects, oldest first."""
+    def timeline(self, incident_id: int) -> tuple[tuple[datetime, str], ...]:
+        """Return what the audit says of an incident, its executions, plans and effects, oldest first."""
         with self.ledger.read() as session:
-            return audit.timeline(session, execution_id)
+            return audit.timeline(session, incident_id)
 
     def audit_head(self) -> audit.AuditHead:
         """Return the newest line of the audit: what a witness outside keeps."""

@@ -199,6 +199,7 @@ class Executions:
                 session.add(row)
             row.execution_id = execution_id
             row.incident_id = session.get_one(ExecutionRow, execution_id).incident_id
+            row.resolved_at = None
             self._audit(
                 session,
                 PRODUCT,

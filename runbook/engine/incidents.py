@@ -1,6 +1,6 @@
 """Incidents: what failed, where its issue is, which attempts belong to it, how it ended."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -13,10 +13,10 @@ from runbook.clock import Clock
 from runbook.decisions.outage import OpenIncident, Together, decide_outage, fingerprint_prefix
 from runbook.engine import audit
 from runbook.engine.audit import PRODUCT
-from runbook.engine.executions import end_execution
+from runbook.engine.executions import Execution
 from runbook.engine.ledger import Ledger
-from runbook.engine.schema import AttemptRow, ExecutionRow, IncidentRow, PlanRow
-from runbook.engine.states import OPEN_STATES, ExecutionState, PlanState
+from runbook.engine.schema import AttemptRow, ExecutionRow, IncidentRow
+from runbook.engine.states import OPEN_STATES
 
 
 class IncidentState(StrEnum):
@@ -51,9 +51,14 @@ class Incident:
         return _together(self.detail)
 
     @property
-    def reopened(self) -> bool:
-        """Whether it was closed before, and its issue may be."""
-        return bool(self.detail.get("reopened"))
+    def closings(self) -> int:
+        """How often it was closed so far; one that was opened again has been before."""
+        return int(self.detail.get("closings", 0))
+
+    @property
+    def raised_by(self) -> str | None:
+        """The execution that joined it last with something more urgent."""
+        return self.detail.get("raised_by")
 
     @classmethod
     def of(cls, row: IncidentRow) -> "Incident":
@@ -76,6 +81,21 @@ class Incident:
         )
 
 
+@dataclass(frozen=True)
+class OpenOne:
+    """An open incident, and what is still to be done about it.
+
+    Args:
+        incident: The incident.
+        runs: Its runs that nobody has seen green again.
+        executions: The executions of it that have not ended.
+    """
+
+    incident: Incident
+    runs: frozenset[int]
+    executions: tuple[Execution, ...]
+
+
 class Incidents:
     """Opens, joins, finds and closes incidents."""
 
@@ -94,13 +114,15 @@ class Incidents:
         severity: str,
         title: str,
         detail: dict[str, Any],
+        scope: str = "",
         outside: Together | None = None,
         outage_window_minutes: float = 0.0,
     ) -> Incident:
         """Give an execution its incident: the one it has, an open one that it belongs to, or a new one.
 
-        It belongs to the incident of the same outage, else to the open one of the same failure. An outage's
-        incident that was closed within the window is opened again: what one re-run ended, others still have.
+        It belongs to the incident of the same outage, else to the open one of the same failure in the same scope.
+        An outage's incident that was closed within the window is opened again: what one re-run ended, others
+        still have. One that is joined by something more urgent becomes as urgent, and is named after it.
         The attempts that the execution claimed belong to the incident from then on (R10).
 
         Args:
@@ -109,9 +131,10 @@ class Incidents:
             issues_repository: Where its issue is to be.
             fingerprint: The same for the same failure.
             failure_class: What triage found.
-            severity: How urgent it is.
+            severity: How urgent it is; of two, the one that sorts first is more urgent.
             title: The incident's title.
             detail: What else is kept of the first failure.
+            scope: Where the same failure is the same incident: a branch, or one pull request.
             outside: The failure's outside reason, where it has one.
             outage_window_minutes: How near in time failures for one outside reason are one outage.
         """
@@ -128,15 +151,20 @@ class Incidents:
                         IncidentRow.repository == repository,
                         IncidentRow.fingerprint == fingerprint,
                         IncidentRow.state == IncidentState.OPEN,
+                        IncidentRow.scope == scope,
                     )
                 ).first()
             event = "incident.joined"
+            if row is not None and severity < row.severity:
+                row.severity, row.title = severity, title
+                row.detail = {**row.detail, "raised_by": execution_id}
             if row is None:
                 event = "incident.opened"
                 row = IncidentRow(
                     repository=repository,
                     issues_repository=issues_repository,
                     fingerprint=fingerprint,
+                    scope=scope,
                     failure_class=failure_class,
                     severity=severity,
                     title=title,
@@ -170,31 +198,87 @@ class Incidents:
                 self._audit(session, row, "incident.issue_opened", {"issue": number})
             return Incident.of(row)
 
-    def close(self, incident_id: int, *, by_execution: str, resolution: str) -> Incident:
-        """Close it, unless another execution is still at work on it; one that is closed stays as it was closed.
+    def resolve(self, incident_id: int, *, runs: Collection[int]) -> frozenset[int]:
+        """Note that runs of an incident need nobody's care any more: they are green by now, say, or gone.
 
         Args:
             incident_id: The incident.
-            by_execution: The execution that resolved its part.
-            resolution: How.
+            runs: The runs.
 
         Returns:
-            The incident, open where another execution will close it; then this one has ended.
+            The incident's runs that still need it.
+        """
+        with self._ledger.write() as session:
+            for attempt in _unresolved(session, incident_id):
+                if attempt.run_id in runs:
+                    attempt.resolved_at = self._clock.now()
+            session.flush()
+            return frozenset(attempt.run_id for attempt in _unresolved(session, incident_id))
+
+    def close(self, incident_id: int, *, resolution: str) -> Incident:
+        """Close it, unless a run of it still needs care; one that is closed stays as it was closed.
+
+        Args:
+            incident_id: The incident.
+            resolution: How it was resolved.
         """
         with self._ledger.write() as session:
             row = session.get_one(IncidentRow, incident_id)
-            at_work = _others_at_work(session, incident_id, by_execution)
-            if at_work:
-                # Ended here, so that two which resolve it in the same moment do not each leave it to the other.
-                end_execution(
-                    session, by_execution, ExecutionState.DONE, reason=resolution, now=self._clock.now()
-                )
-            elif row.state != IncidentState.CLOSED:
-                row.state = IncidentState.CLOSED
-                row.resolution = resolution
-                row.closed_at = self._clock.now()
-                self._audit(session, row, "incident.closed", {"resolution": resolution})
+            if row.state != IncidentState.CLOSED and not _unresolved(session, incident_id):
+                self._close(session, row, resolution)
             return Incident.of(row)
+
+    def closed_by_hand(self, incident_id: int, *, resolution: str) -> None:
+        """Close one whose issue a person closed: whatever its runs say, they need our care no more.
+
+        Args:
+            incident_id: The incident.
+            resolution: What was seen.
+        """
+        with self._ledger.write() as session:
+            for attempt in _unresolved(session, incident_id):
+                attempt.resolved_at = self._clock.now()
+            row = session.get_one(IncidentRow, incident_id)
+            if row.state != IncidentState.CLOSED:
+                self._close(session, row, resolution)
+
+    def cared_for(self, execution_id: str) -> frozenset[int]:
+        """Return the runs of which an execution claimed attempts.
+
+        Args:
+            execution_id: The execution.
+        """
+        with self._ledger.read() as session:
+            return frozenset(
+                session.scalars(select(AttemptRow.run_id).where(AttemptRow.execution_id == execution_id))
+            )
+
+    def open_ones(self, repository: str, *, limit: int) -> tuple["OpenOne", ...]:
+        """Return a repository's open incidents that have an issue, newest first, with what still needs care.
+
+        Args:
+            repository: owner/name.
+            limit: The most to return.
+        """
+        query = (
+            select(IncidentRow)
+            .where(
+                IncidentRow.repository == repository,
+                IncidentRow.state == IncidentState.OPEN,
+                IncidentRow.issue_number.is_not(None),
+            )
+            .order_by(IncidentRow.id.desc())
+            .limit(limit)
+        )
+        with self._ledger.read() as session:
+            return tuple(
+                OpenOne(
+                    incident=Incident.of(row),
+                    runs=frozenset(attempt.run_id for attempt in _unresolved(session, row.id)),
+                    executions=_open_executions(session, row.id),
+                )
+                for row in session.scalars(query)
+            )
 
     def of_attempt(self, *, repository: str, run_id: int, run_attempt: int) -> Incident | None:
         """Return the incident that a claimed attempt belongs to."""
@@ -228,9 +312,15 @@ class Incidents:
         row = _joined([row for row in rows if row.state != IncidentState.OPEN], outside, window_minutes)
         if row is not None:
             row.state, row.closed_at, row.resolution = IncidentState.OPEN, None, ""
-            row.detail = {**row.detail, "reopened": True}
             self._audit(session, row, "incident.reopened", {"reason": outside.reason.value})
         return row
+
+    def _close(self, session: Session, row: IncidentRow, resolution: str) -> None:
+        row.state = IncidentState.CLOSED
+        row.resolution = resolution
+        row.closed_at = self._clock.now()
+        row.detail = {**row.detail, "closings": Incident.of(row).closings + 1}
+        self._audit(session, row, "incident.closed", {"resolution": resolution})
 
     def _audit(self, session: Session, row: IncidentRow, event: str, body: dict[str, Any]) -> None:
         audit.append(
@@ -283,17 +373,13 @@ def _grow(row: IncidentRow, outside: Together) -> None:
     row.detail = {**row.detail, "together": together.model_dump(mode="json")}
 
 
-def _others_at_work(session: Session, incident_id: int, execution_id: str) -> bool:
-    """Whether another execution of the incident is open and has yet to be verified.
+def _unresolved(session: Session, incident_id: int) -> Sequence[AttemptRow]:
+    query = select(AttemptRow).where(AttemptRow.incident_id == incident_id, AttemptRow.resolved_at.is_(None))
+    return session.scalars(query).all()
 
-    One whose plan is done has only its record to write: were it waited for, two that end in the same moment would
-    wait for each other, and nobody would close the incident.
-    """
-    verified = select(PlanRow.execution_id).where(PlanRow.state == PlanState.DONE)
-    query = select(ExecutionRow.id).where(
-        ExecutionRow.incident_id == incident_id,
-        ExecutionRow.id != execution_id,
-        ExecutionRow.state.in_(OPEN_STATES),
-        ExecutionRow.id.not_in(verified),
+
+def _open_executions(session: Session, incident_id: int) -> tuple[Execution, ...]:
+    query = select(ExecutionRow).where(
+        ExecutionRow.incident_id == incident_id, ExecutionRow.state.in_(OPEN_STATES)
     )
-    return session.scalars(query).first() is not None
+    return tuple(Execution.of(row) for row in session.scalars(query))

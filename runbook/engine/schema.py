@@ -113,6 +113,7 @@ class IncidentRow(Base):
     issue_number: Mapped[int | None]
     issue_url: Mapped[str] = mapped_column(default="")
     fingerprint: Mapped[str]
+    scope: Mapped[str] = mapped_column(default="", server_default="")
     failure_class: Mapped[str]
     severity: Mapped[str]
     title: Mapped[str]
@@ -125,7 +126,7 @@ class IncidentRow(Base):
 
 
 class AttemptRow(Base):
-    """A failed attempt and the execution that claimed it (R10)."""
+    """A failed attempt, the execution that claimed it (R10), and when its run needed no more care."""
 
     __tablename__ = "attempts"
     repository: Mapped[str] = mapped_column(primary_key=True)
@@ -133,6 +134,7 @@ class AttemptRow(Base):
     run_attempt: Mapped[int] = mapped_column(primary_key=True)
     execution_id: Mapped[str] = mapped_column(ForeignKey("executions.id"))
     incident_id: Mapped[int | None] = mapped_column(ForeignKey("incidents.id"), index=True)
+    resolved_at: Mapped[datetime | None]
 
 
 class PlanRow(Base):

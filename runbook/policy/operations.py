@@ -79,6 +79,10 @@ class Reconcile(Section):
     starts_per_pass: Positive = Field(
         default=50, description="Triages that one pass starts in one repository; the next pass goes on."
     )
+    incidents_per_pass: Positive = Field(
+        default=20,
+        description="Open incidents of one repository, newest first, of which a pass looks whether people mended them.",
+    )
 
 
 class Timings(Section):

@@ -4,7 +4,12 @@ Every word from outside passes ``neutralise_markdown`` or a code block here, and
 would be too long for a comment is rendered again with fewer rows and shorter words, and says what it leaves out.
 """
 
-from runbook.report.incidents import incident_markdown, incident_title, outage_markdown
+from runbook.report.incidents import (
+    incident_markdown,
+    incident_title,
+    outage_markdown,
+    untriaged_markdown,
+)
 from runbook.report.outcomes import closing_markdown, decision_markdown, outcome_markdown
 from runbook.report.plans import how_to_decide, plan_markdown, plan_rest_markdown, why_automatic
 from runbook.report.text import MAX_ROWS, MOST_CHARACTERS, markdown_table, sentences, words
@@ -23,6 +28,7 @@ __all__ = [
     "plan_markdown",
     "plan_rest_markdown",
     "sentences",
+    "untriaged_markdown",
     "why_automatic",
     "words",
 ]

@@ -1,5 +1,7 @@
 """An incident as it is opened: what triage knows of a failed run."""
 
+from collections.abc import Sequence
+
 from runbook.assessment import Assessment
 from runbook.decisions.outage import Together
 from runbook.models import Job, WorkflowRun
@@ -48,6 +50,21 @@ def incident_markdown(assessment: Assessment, *, on_call: str | None) -> str:
         on_call: Whom the policy wants mentioned (``@alice``); ours, so it takes effect.
     """
     return fitting(lambda size: _incident(assessment, on_call, size))
+
+
+def untriaged_markdown(runs: Sequence[int], reason: str, *, on_call: str | None) -> str:
+    """Ask people to look at runs that failed and that nobody could triage.
+
+    Args:
+        runs: The runs' ids.
+        reason: Why not.
+        on_call: Whom the policy wants mentioned; ours, so it takes effect.
+    """
+    which = ", ".join(f"run {run}" for run in runs)
+    return (
+        f"{f'{on_call}: please look. ' if on_call else ''}A failure was found and could not be triaged: {which}. "
+        f"Nothing is known of its cause, nothing was changed.\n\n{words(reason)}"
+    )
 
 
 def _incident(assessment: Assessment, on_call: str | None, size: Size) -> str:

@@ -31,8 +31,11 @@ def outcome_markdown(outcome: Outcome) -> str:
     return fitting(lambda size: _outcome(outcome, size))
 
 
-def closing_markdown(lines: Sequence[tuple[datetime, str]], head: AuditHead) -> str:
-    """Render the timeline and the audit's head, the witness outside (R12); a long one keeps both its ends."""
+def closing_markdown(resolution: str, lines: Sequence[tuple[datetime, str]], head: AuditHead) -> str:
+    """Render how it was resolved, the timeline and the audit's head, the witness outside (R12).
+
+    A long timeline keeps both its ends.
+    """
 
     def render(size: Size) -> str:
         left_out = max(0, len(lines) - size.rows)
@@ -43,7 +46,7 @@ def closing_markdown(lines: Sequence[tuple[datetime, str]], head: AuditHead) -> 
         if left_out:
             rows.insert(first, ("…", f"{left_out} more: `runbook audit show` lists them"))
         return (
-            f"### Timeline\n\n{markdown_table(('When (UTC)', 'What'), rows)}\n\n"
+            f"{words(resolution, size)}\n\n### Timeline\n\n{markdown_table(('When (UTC)', 'What'), rows)}\n\n"
             f"Audit head: line {head.seq}, `{head.hash}`. `runbook audit verify --head {head.hash}` "
             "checks that the log still holds everything up to here."
         )

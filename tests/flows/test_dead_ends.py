@@ -6,7 +6,7 @@ import pytest
 
 from runbook.engine.incidents import IncidentState
 from runbook.engine.plans import StoredPlan
-from runbook.engine.schema import PlanRow
+from runbook.engine.schema import ExecutionRow, PlanRow
 from runbook.engine.states import ExecutionState, PlanState
 from runbook.requests import ClearCachesRequest, Mode, TriageRequest
 from tests.flows.theatre import Theatre
@@ -80,6 +80,24 @@ def test_a_plan_whose_target_is_being_changed_is_refused_at_once_and_can_be_aske
     assert "No plan is made" in said[0]["body"]
 
 
+def test_an_attempt_whose_triage_is_given_up_has_an_incident_all_the_same(theatre: Theatre) -> None:
+    """R10: nobody else would ever hear of it."""
+    repository = theatre.own_repository()
+    theatre.box.fail("403", method="GET", path_regex=f"/repos/{repository}/actions/runs/.*/jobs", times=None)
+    run = theatre.triage(repository)
+    theatre.until("its claim", lambda: theatre.here.engine.incidents.cared_for(run.id) or None)
+    _revive_no_more(theatre, run.id)
+    _swept_until_it_ended(theatre, run.id)
+
+    assert theatre.execution(run.id).state is ExecutionState.NEEDS_PERSON
+    (incident,) = theatre.here.engine.incidents.recent(repository=repository)
+    issue = theatre.send("alice", "GET", f"/repos/{repository}/issues/{incident.issue_number}")
+    assert {label["name"] for label in issue["labels"]} == {"incident", "severity:P1"}
+    assert issue["state"] == "open"
+    assert "could not be triaged" in issue["body"]
+    assert "actions/runs/" in issue["body"] or "403" in issue["body"]
+
+
 def test_a_verified_plan_whose_run_was_cancelled_before_its_record_closes_its_incident(
     theatre: Theatre,
 ) -> None:
@@ -89,11 +107,7 @@ def test_a_verified_plan_whose_run_was_cancelled_before_its_record_closes_its_in
     _put(theatre, plan, PlanState.DONE)
     theatre.rest(f"/flow_runs/{run.id}/set_state", {"state": {"type": "CANCELLED"}, "force": True})
 
-    def ended() -> bool | None:
-        theatre.sweep()
-        return None if theatre.execution(run.id).open else True
-
-    theatre.until("the end", ended)
+    _swept_until_it_ended(theatre, run.id)
     assert theatre.execution(run.id).state is ExecutionState.DONE
     assert (
         theatre.send("alice", "GET", f"/repos/{repository}/issues/{plan.issue_number}")["state"] == "closed"
@@ -143,6 +157,20 @@ def test_an_attempt_that_somebody_re_ran_meanwhile_is_planned_for_once_and_not_a
     issue = f"/repos/{repository}/issues/{plan.issue_number}"
     assert theatre.send("alice", "GET", issue)["state"] == issue_state
     assert theatre.effects_on(repository) == []
+
+
+def _revive_no_more(theatre: Theatre, run_id: str) -> None:
+    """Leave an execution as if it had been revived as often as the policy allows."""
+    with theatre.here.ledger.write() as session:
+        session.get_one(ExecutionRow, run_id).revivals = theatre.here.policy.timings.max_revivals
+
+
+def _swept_until_it_ended(theatre: Theatre, run_id: str) -> None:
+    def ended() -> bool | None:
+        theatre.sweep()
+        return None if theatre.execution(run_id).open else True
+
+    theatre.until("the end", ended)
 
 
 def _put(theatre: Theatre, plan: StoredPlan, state: PlanState) -> None:

@@ -30,7 +30,7 @@ from runbook.installation import Installation
 from runbook.requests import Mode, ProcedureRequest, SweepRequest, TriageRequest
 from runbook.settings import Settings
 
-STORIES = 32
+STORIES = 36
 STEP_SECONDS = 240.0
 """Prefect on SQLite can stall for a minute when a client of it is killed in the middle of a request."""
 LOOK_SECONDS = 0.1
@@ -189,8 +189,12 @@ class Theatre:
         key = str(uuid.uuid4())
         return self.until("the run", lambda: self.prefect.create(procedure, request, idempotency_key=key))
 
-    def pause(self, procedure: str) -> None:
-        """Keep a procedure's schedule from starting runs of its own: those of reconcile would triage every story's."""
+    def pause_schedules(self) -> None:
+        """Keep schedules from starting runs: reconcile would triage every story's, a sweep go before a story's own."""
+        for procedure in ("reconcile-failed-runs", "sweep"):
+            self._pause(procedure)
+
+    def _pause(self, procedure: str) -> None:
         deployment = self.until("the deployments", lambda: self._deployment(procedure))
         self.until(
             "the schedule's pause", lambda: self._posted(f"/deployments/{deployment}/pause_deployment")
@@ -372,9 +376,9 @@ def open_theatre(folder: Path) -> Iterator[Theatre]:
         with PrefectRuns(up.api_url) as prefect:
             theatre = Theatre(up, box, here, prefect, policy, environment, folder)
             try:
-                theatre.pause("reconcile-failed-runs")
+                theatre.pause_schedules()
                 theatre.start_worker()
-                theatre.pause("reconcile-failed-runs")
+                theatre.pause_schedules()
                 yield theatre
             finally:
                 theatre.stop_workers()

@@ -236,7 +236,7 @@ TEXTS: dict[str, Callable[[str, int], str]] = {
             ignored=(IgnoredComment(login=text, comment_id=1, why=Ignored.NOT_AN_APPROVER),) * many,
         )
     ),
-    "closing": lambda text, many: report.closing_markdown([(AT, text)] * many, AuditHead(7, "f" * 64)),
+    "closing": lambda text, many: report.closing_markdown(text, [(AT, text)] * many, AuditHead(7, "f" * 64)),
 }
 KINDS = pytest.mark.parametrize("make", TEXTS.values(), ids=TEXTS.keys())
 
@@ -457,7 +457,7 @@ def test_an_outcome_of_a_thousand_effects_counts_them_by_state() -> None:
 
 def test_a_long_timeline_keeps_its_beginning_and_its_end() -> None:
     lines = [(AT + timedelta(seconds=number), f"event {number}!") for number in range(1000)]
-    markdown = report.closing_markdown(lines, AuditHead(7, "f" * 64))
+    markdown = report.closing_markdown("green", lines, AuditHead(7, "f" * 64))
     assert "event 0!" in markdown
     assert "event 999!" in markdown
     assert f"{1000 - report.MAX_ROWS} more" in markdown

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runbook.decisions.reconcile import deliveries_to_resend, unclaimed_attempts, wants_triage
+from runbook.decisions.reconcile import deliveries_to_resend, unclaimed_attempts, wants_triage, why_resolved
 from runbook.models import HookDelivery, WorkflowRun
 from runbook.policy import Reconcile, RepositoryPolicy
 
@@ -142,3 +142,26 @@ def test_what_arrived_is_never_asked_for(deliveries: list[HookDelivery]) -> None
     again = deliveries_to_resend(deliveries, rules=RULES, now=NOW)
     assert not arrived & {one.guid for one in again}
     assert len({one.guid for one in again}) == len(again)
+
+
+@pytest.mark.parametrize(
+    ("newest", "newer", "why"),
+    [
+        (None, None, "was deleted"),
+        ({"run_attempt": 2, "conclusion": "success"}, None, "is green at attempt 2"),
+        ({"run_attempt": 2, "conclusion": "skipped"}, None, "is green at attempt 2"),
+        ({}, {"id": 9, "conclusion": "success"}, "run 9, which took the place of run 7, is green"),
+        ({}, None, ""),
+        ({"run_attempt": 2, "status": "in_progress", "conclusion": None}, None, ""),
+        ({}, {"id": 9, "conclusion": "failure"}, ""),
+        ({}, {"id": 9, "status": "in_progress", "conclusion": None}, ""),
+    ],
+)
+def test_a_run_needs_no_more_care_once_it_or_what_took_its_place_is_green(
+    newest: dict[str, Any] | None, newer: dict[str, Any] | None, why: str
+) -> None:
+    said = why_resolved(
+        7, None if newest is None else run(**newest), None if newer is None else run(newer.pop("id"), **newer)
+    )
+    assert why in said
+    assert bool(said) is bool(why)

@@ -12,7 +12,7 @@ import pytest
 from runbook.effects.actions_caches import DeleteCacheEntries, DeleteCacheEntry
 from runbook.effects.actions_runs import RerunFailedJobs
 from runbook.effects.catalogue import registered
-from runbook.effects.incident_issues import CloseIssue, OpenIssue, PostComment, ReopenIssue
+from runbook.effects.incident_issues import CloseIssue, OpenIssue, PostComment, RaiseSeverity, ReopenIssue
 from runbook.engine.effects import Effect, Found, load_effect
 from runbook.engine.engine import Ended, Verification
 from runbook.engine.entries import JournalEntry
@@ -20,6 +20,7 @@ from runbook.engine.states import EffectState, PlanState
 from runbook.errors import Ambiguous, Denied, NeedsPerson, NotFound, RunbookError, Transient, UsageError
 from runbook.scrub import shell_quote
 from runbook.world import World
+from sandbox.github.scenario import add_runs
 from tests.runbook.effects.failed_delivery import failed_delivery
 from tests.runbook.engine.conftest import REPOSITORY
 from tests.runbook.engine.desk import INCIDENTS, MAIN, Desk, open_desk
@@ -179,6 +180,29 @@ def test_a_rerun_may_be_applied_only_to_the_attempt_it_was_planned_on(
     assert detail in precondition.detail
 
 
+@pytest.mark.parametrize(
+    ("newer", "holds"),
+    [
+        ({}, False),
+        ({"conclusion": "success"}, False),
+        ({"branch": "topic"}, True),
+        ({"event": "workflow_dispatch"}, True),
+        ({"conclusion": "cancelled"}, True),
+        ({"ago": "2d"}, True),
+    ],
+    ids=["red", "green", "on another branch", "dispatched", "cancelled", "older"],
+)
+def test_an_older_commit_is_not_run_again_once_its_branch_has_moved_on(
+    desk: Desk, world: World, newer: dict[str, object], holds: bool
+) -> None:
+    assert desk.rerun().precondition(world).holds
+    added = {"workflow": "ci-test.yml", "ago": "1s", "conclusion": "failure", **newer}
+    add_runs(desk.box.state, desk.box.repository, [added], workflows=[])
+    precondition = desk.rerun().precondition(world)
+    assert precondition.holds is holds
+    assert holds or "took the place of" in precondition.detail
+
+
 def test_an_issue_is_opened_with_its_labels_and_found_again_by_its_marker(desk: Desk, world: World) -> None:
     effect = OpenIssue(repository=INCIDENTS, key="k1", title="Broken", body="why", labels=("incident", "P0"))
     assert effect.probe(world).found is Found.NOT_DONE
@@ -198,6 +222,25 @@ def test_a_closed_issue_is_found_too(desk: Desk, world: World) -> None:
     assert close.probe(world).found is Found.NOT_DONE
     assert desk.engine.record("e1", "close", close).state is EffectState.CONFIRMED
     assert close.probe(world).found is Found.DONE
+    assert effect.probe(world).found is Found.DONE
+
+
+def test_a_raised_severity_is_the_only_one_and_leaves_peoples_labels(desk: Desk, world: World) -> None:
+    opened = OpenIssue(
+        repository=INCIDENTS, key="k1", title="P2: t", body="b", labels=("incident", "severity:P2", "infra")
+    )
+    number = apply(desk, opened).result["number"]  # type: ignore[index]
+    effect = RaiseSeverity(
+        repository=INCIDENTS,
+        issue=number,
+        title="P0: u",
+        label="severity:P0",
+        other_labels=("severity:P1", "Severity:P2", "severity:P3"),
+    )
+    assert effect.probe(world).found is Found.NOT_DONE
+    assert desk.engine.record("e1", "raise", effect).state is EffectState.CONFIRMED
+    issue = world.github.get_issue(INCIDENTS, number)
+    assert (issue.title, set(issue.labels)) == ("P0: u", {"incident", "infra", "severity:P0"})
     assert effect.probe(world).found is Found.DONE
 
 
@@ -265,6 +308,13 @@ SAMPLES: dict[str, tuple[Callable[[Desk], Effect], str, str]] = {
     ),
     "close-issue": (lambda desk: CloseIssue(repository=INCIDENTS, issue=1), "PATCH", "/issues/"),
     "reopen-issue": (_closed_issue, "PATCH", "/issues/"),
+    "raise-severity": (
+        lambda desk: RaiseSeverity(
+            repository=INCIDENTS, issue=1, title="P0: t", label="severity:P0", other_labels=()
+        ),
+        "PATCH",
+        "/issues/",
+    ),
     "redeliver": (lambda desk: failed_delivery(desk.box), "POST", "/attempts"),
 }
 KINDS = sorted(SAMPLES)

@@ -388,18 +388,31 @@ def test_a_record_is_no_part_of_a_plan(room: Room) -> None:
     assert "bell" in room.lamps.lit
 
 
-def test_the_timeline_tells_of_execution_plan_and_effects_in_order_and_of_nothing_else(room: Room) -> None:
+def test_the_timeline_tells_of_an_incidents_execution_plan_and_effects_in_order_and_of_nothing_else(
+    room: Room,
+) -> None:
     plan = room.store(HALL)
     room.store(STAIRS, execution_id="e2")
     room.clock.sleep(60)
+    incident = room.engine.incidents.open_or_join(
+        "e1",
+        repository="acme/house",
+        issues_repository="acme/house",
+        fingerprint="f",
+        failure_class="unknown",
+        severity="P2",
+        title="it is dark",
+        detail={},
+    )
     room.apply(plan, passed=False)
     room.engine.executions.end("e1", ExecutionState.UNDONE, reason="still dark")
-    lines = room.engine.timeline("e1")
+    lines = room.engine.timeline(incident.id)
     assert [at for at, _ in lines] == sorted(at for at, _ in lines)
     told = [what for _, what in lines]
     assert told[0].startswith("execution begun")
     assert told[1].startswith(f"plan made: {plan.digest}")
     assert [line.partition(":")[0] for line in told[2:]] == [
+        "incident opened",
         "effect claimed",
         "effect confirmed",
         "execution settling",

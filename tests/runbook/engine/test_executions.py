@@ -6,15 +6,13 @@ import pytest
 from sqlalchemy import select
 
 from runbook.clock import VirtualClock
-from runbook.engine.engine import Ended
 from runbook.engine.executions import BY_PRODUCT, Execution, Executions, Requester
 from runbook.engine.incidents import Incident, Incidents, IncidentState
 from runbook.engine.ledger import Ledger
 from runbook.engine.processes import process_identity
 from runbook.engine.schema import AttemptRow, ExecutionRow
 from runbook.engine.states import OPEN_STATES, ExecutionState, RequesterKind
-from tests.runbook.engine.conftest import REPOSITORY, START, Room
-from tests.runbook.engine.lamps import LightLamp
+from tests.runbook.engine.conftest import REPOSITORY, START
 
 PROCEDURE = "clear-caches"
 REQUEST = {"repository": REPOSITORY, "mode": "apply", "everything": True}
@@ -205,7 +203,13 @@ def claim(
 
 
 def open_incident(
-    incidents: Incidents, execution_id: str, *, fingerprint: str = "f", repository: str = REPOSITORY
+    incidents: Incidents,
+    execution_id: str,
+    *,
+    fingerprint: str = "f",
+    repository: str = REPOSITORY,
+    severity: str = "P0",
+    scope: str = "",
 ) -> Incident:
     """Open or join the incident of a failure."""
     return incidents.open_or_join(
@@ -214,9 +218,10 @@ def open_incident(
         issues_repository=repository,
         fingerprint=fingerprint,
         failure_class="cache_corruption",
-        severity="P0",
-        title="broken",
+        severity=severity,
+        title=f"broken: {severity}",
         detail={},
+        scope=scope,
     )
 
 
@@ -296,7 +301,7 @@ def test_a_closed_incident_is_not_joined(executions: Executions, incidents: Inci
     begin(executions, "e1")
     begin(executions, "e2")
     first = open_incident(incidents, "e1")
-    incidents.close(first.id, by_execution="e1", resolution="green")
+    incidents.close(first.id, resolution="green")
     second = open_incident(incidents, "e2")
     assert (second.id == first.id, second.state) == (False, IncidentState.OPEN)
 
@@ -306,7 +311,7 @@ def test_a_resumed_execution_keeps_its_incident_even_a_closed_one(
 ) -> None:
     begin(executions, "e1")
     first = open_incident(incidents, "e1")
-    incidents.close(first.id, by_execution="e1", resolution="green")
+    incidents.close(first.id, resolution="green")
     assert open_incident(incidents, "e1", fingerprint="seen differently now").id == first.id
 
 
@@ -345,38 +350,97 @@ def test_the_first_issue_noted_for_an_incident_stays(executions: Executions, inc
     assert incidents.get(incident.id).issue_url == "five"
 
 
-def test_an_incident_is_closed_by_the_last_execution_at_work_on_it(
+def claimed_incident(
+    executions: Executions, incidents: Incidents, execution_id: str, *, run_id: int, run_attempt: int = 1
+) -> Incident:
+    """Begin an execution that claims an attempt, and give it the incident of the failure."""
+    begin(executions, execution_id)
+    assert executions.claim_attempt(
+        execution_id, repository=REPOSITORY, run_id=run_id, run_attempt=run_attempt
+    )
+    return open_incident(incidents, execution_id)
+
+
+def test_an_incident_is_closed_when_the_last_of_its_runs_is_resolved(
+    executions: Executions, incidents: Incidents
+) -> None:
+    incident = claimed_incident(executions, incidents, "e1", run_id=7)
+    assert claimed_incident(executions, incidents, "e2", run_id=8).id == incident.id
+    assert incidents.resolve(incident.id, runs=incidents.cared_for("e1")) == {8}
+    closed = incidents.close(incident.id, resolution="one is green")
+    assert (closed.state, closed.resolution) == (IncidentState.OPEN, "")
+    assert incidents.resolve(incident.id, runs=incidents.cared_for("e2")) == frozenset()
+    closed = incidents.close(incident.id, resolution="the other is green")
+    assert (closed.state, closed.resolution) == (IncidentState.CLOSED, "the other is green")
+
+
+@pytest.mark.parametrize("end", [ExecutionState.REJECTED, ExecutionState.UNDONE, ExecutionState.DONE])
+def test_a_run_whose_execution_ended_without_a_green_run_keeps_the_incident_open(
+    executions: Executions, incidents: Incidents, end: ExecutionState
+) -> None:
+    incident = claimed_incident(executions, incidents, "e1", run_id=7)
+    claimed_incident(executions, incidents, "e2", run_id=8)
+    executions.end("e1", end, reason="and run 7 is as red as before")
+    assert incidents.resolve(incident.id, runs=incidents.cared_for("e2")) == {7}
+    assert incidents.close(incident.id, resolution="run 8 is green").state is IncidentState.OPEN
+
+
+def test_a_green_run_resolves_each_of_its_attempts(executions: Executions, incidents: Incidents) -> None:
+    incident = claimed_incident(executions, incidents, "e1", run_id=7)
+    claimed_incident(executions, incidents, "e2", run_id=7, run_attempt=2)
+    assert incidents.resolve(incident.id, runs=incidents.cared_for("e2")) == frozenset()
+
+
+def test_an_attempt_that_is_claimed_anew_needs_care_again(
+    executions: Executions, incidents: Incidents
+) -> None:
+    incident = claimed_incident(executions, incidents, "e1", run_id=7)
+    incidents.resolve(incident.id, runs={7})
+    executions.end("e1", ExecutionState.CANCELLED, reason="r")
+    claimed_incident(executions, incidents, "e2", run_id=7)
+    assert incidents.resolve(incident.id, runs=()) == {7}
+
+
+def test_what_a_person_closed_is_closed_whatever_its_runs_say(
+    executions: Executions, incidents: Incidents
+) -> None:
+    incident = claimed_incident(executions, incidents, "e1", run_id=7)
+    (listed,) = incidents.open_ones(REPOSITORY, limit=5) or (None,)
+    assert listed is None  # it has no issue yet that anybody could close
+    incidents.issue_opened(incident.id, number=5, url="five")
+    (one,) = incidents.open_ones(REPOSITORY, limit=5)
+    assert (one.incident.id, one.runs, [e.id for e in one.executions]) == (incident.id, {7}, ["e1"])
+    incidents.closed_by_hand(incident.id, resolution="by alice")
+    closed = incidents.get(incident.id)
+    assert (closed.state, closed.resolution, closed.closings) == (IncidentState.CLOSED, "by alice", 1)
+    assert incidents.open_ones(REPOSITORY, limit=5) == ()
+
+
+def test_something_more_urgent_makes_its_incident_as_urgent(
+    executions: Executions, incidents: Incidents
+) -> None:
+    for execution_id, severity in (("e1", "P2"), ("e2", "P0"), ("e3", "P1")):
+        begin(executions, execution_id)
+        incident = open_incident(incidents, execution_id, severity=severity)
+    assert (incident.severity, incident.title, incident.raised_by) == ("P0", "broken: P0", "e2")
+
+
+def test_the_same_failure_in_another_scope_is_another_incident(
     executions: Executions, incidents: Incidents
 ) -> None:
     begin(executions, "e1")
     begin(executions, "e2")
-    incident = open_incident(incidents, "e1")
-    assert open_incident(incidents, "e2").id == incident.id
-    closed = incidents.close(incident.id, by_execution="e1", resolution="one is green")
-    assert (closed.state, closed.resolution) == (IncidentState.OPEN, "")
-    executions.end("e1", ExecutionState.DONE, reason="green")
-    closed = incidents.close(incident.id, by_execution="e2", resolution="the other is green")
-    assert (closed.state, closed.resolution) == (IncidentState.CLOSED, "the other is green")
-
-
-def test_two_executions_that_end_in_the_same_moment_do_not_wait_for_each_other(
-    executions: Executions, incidents: Incidents, room: Room
-) -> None:
-    for number, name in enumerate(("hall", "stairs"), start=1):
-        plan = room.store(LightLamp(name=name), execution_id=f"e{number}")
-        open_incident(incidents, f"e{number}")
-        assert room.apply(plan).ended is Ended.DONE  # and its record is still to be written
-    incident = open_incident(incidents, "e1")
-    assert incidents.close(incident.id, by_execution="e1", resolution="green").state is IncidentState.CLOSED
+    main = open_incident(incidents, "e1", scope="default_branch:main")
+    assert open_incident(incidents, "e2", scope="pull_request:topic").id != main.id
 
 
 def test_closing_again_changes_nothing(
     executions: Executions, incidents: Incidents, clock: VirtualClock
 ) -> None:
     begin(executions, "e1")
-    closed = incidents.close(open_incident(incidents, "e1").id, by_execution="e1", resolution="green")
+    closed = incidents.close(open_incident(incidents, "e1").id, resolution="green")
     clock.sleep(10)
-    assert incidents.close(closed.id, by_execution="e1", resolution="again") == closed
+    assert incidents.close(closed.id, resolution="again") == closed
 
 
 def test_recent_is_newest_first_and_can_be_narrowed(

@@ -16,7 +16,7 @@ import sandbox
 from runbook.effects.actions_caches import DeleteCacheEntries, DeleteCacheEntry
 from runbook.effects.actions_runs import RerunFailedJobs
 from runbook.effects.catalogue import registered
-from runbook.effects.incident_issues import CloseIssue, OpenIssue, PostComment, ReopenIssue
+from runbook.effects.incident_issues import CloseIssue, OpenIssue, PostComment, RaiseSeverity, ReopenIssue
 from runbook.engine.effects import Effect, EffectClass
 from runbook.engine.engine import Engine
 from runbook.engine.entries import JournalEntry
@@ -111,6 +111,13 @@ SAMPLES = {
     ),
     "reopen-issue": Sample(
         lambda box: ReopenIssue(repository=REPOSITORY, issue=_closed_issue(box)), "PATCH", "/issues/"
+    ),
+    "raise-severity": Sample(
+        lambda box: RaiseSeverity(
+            repository=REPOSITORY, issue=_issue(box), title="P0: t", label="severity:P0", other_labels=()
+        ),
+        "PATCH",
+        "/issues/",
     ),
     "redeliver": Sample(failed_delivery, "POST", "/attempts"),
 }

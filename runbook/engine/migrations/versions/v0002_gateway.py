@@ -1,4 +1,4 @@
-"""What the gateway keeps: deliveries, decisions of the approval page, refused codes."""
+"""What the gateway keeps (deliveries, page decisions, refused codes), and how far an incident is resolved."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,7 +8,7 @@ down_revision = None  # schema version 1 is what the first release made
 
 
 def upgrade() -> None:
-    """Add the tables."""
+    """Add the tables, and to incidents and attempts what an incident's end depends on."""
     big = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
     op.create_table(
         "deliveries",
@@ -46,3 +46,5 @@ def upgrade() -> None:
         sa.Column("at", sa.String(32), nullable=False),
     )
     op.create_index("page_refusals_by_login", "page_refusals", ["login", "at"])
+    op.add_column("incidents", sa.Column("scope", sa.Text(), nullable=False, server_default=""))
+    op.add_column("attempts", sa.Column("resolved_at", sa.String(32)))

@@ -1,0 +1,129 @@
+"""An incident's issue, which several may be at work on: opened once, closed when every run of it is resolved."""
+
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+
+from flows.run import IssuePlace
+from runbook import report
+from runbook.effects.incident_issues import CloseIssue, OpenIssue, PostComment
+from runbook.engine.effects import Effect
+from runbook.engine.entries import JournalEntry
+from runbook.engine.incidents import Incident, IncidentState
+from runbook.installation import Installation
+from runbook.policy import Severity
+from runbook.scrub import scrub
+from tasks.journal import write_record
+
+
+@contextmanager
+def alone_with(here: Installation, execution_id: str, incident: Incident) -> Iterator[None]:
+    """Hold an incident's issue while it is closed or opened again: else the one could overtake the other.
+
+    Args:
+        here: The installation.
+        execution_id: Who writes.
+        incident: The incident.
+    """
+    lease = here.engine.leases.acquire((f"incident:{incident.id}",), execution_id=execution_id)
+    try:
+        yield
+    finally:
+        here.engine.leases.release(lease)
+
+
+def open_issue(here: Installation, execution_id: str, incident: Incident, body: str) -> Incident:
+    """Open an incident's issue; once, also where several executions join the incident in the same moment.
+
+    Args:
+        here: The installation.
+        execution_id: Who opens it.
+        incident: The incident.
+        body: What the issue says.
+    """
+    labels = here.policy.repository(incident.repository).labels
+    # With its time, for a ledger that was lost starts counting anew, and old issues stay.
+    key = _key(incident)
+    issue = OpenIssue(
+        repository=incident.issues_repository,
+        key=key,
+        title=incident.title,
+        body=body,
+        labels=(labels.incident, labels.for_severity(Severity(incident.severity))),
+    )
+    result = _write(execution_id, "issue", issue, within=key).result or {}
+    return here.engine.incidents.issue_opened(
+        incident.id, number=int(result["number"]), url=str(result["url"])
+    )
+
+
+def close_incident(
+    here: Installation,
+    execution_id: str,
+    incident: Incident,
+    resolution: str,
+    *,
+    runs: Collection[int] | None = None,
+) -> None:
+    """Close an incident with its timeline and the audit's head, the witness outside (R12).
+
+    One of which another run still needs care stays open, and says so; who resolves the last of them closes it.
+    The ledger says last that it is closed: a process that dies before goes on with what was not yet written.
+
+    Args:
+        here: The installation.
+        execution_id: The execution that resolved its part.
+        incident: The incident.
+        resolution: How it was resolved.
+        runs: What is resolved; by default the runs that this execution cared for.
+    """
+    incidents = here.engine.incidents
+    with alone_with(here, execution_id, incident):
+        incident = incidents.get(incident.id)
+        if incident.state is IncidentState.CLOSED:
+            return
+        place = place_of_incident(incident)
+        resolved = incidents.cared_for(execution_id) if runs is None else runs
+        if incidents.resolve(incident.id, runs=resolved):
+            others = "Another run of it is not resolved yet, so the incident stays open."
+            _comment(
+                execution_id,
+                place,
+                f"resolved-in-part-{_numbers(resolved)}",
+                f"{report.words(resolution)}\n\n{others}",
+            )
+            return
+        # Whoever comes to this point says it once for all: the next closing of it, if there is one, is another.
+        within = f"{_key(incident)}-closing-{incident.closings}"
+        timeline = here.engine.timeline(incident.id)
+        said = report.closing_markdown(resolution, timeline, here.engine.audit_head())
+        _comment(execution_id, place, "closing", said, within=within)
+        close = CloseIssue(repository=place.repository, issue=place.number)
+        _write(execution_id, "close-issue", close, within=within)
+        incidents.close(incident.id, resolution=resolution)
+
+
+def place_of_incident(incident: Incident) -> IssuePlace:
+    """Return an incident's issue; it was opened before anything else was said of it."""
+    if incident.issue_number is None:
+        raise AssertionError(f"incident {incident.id} has no issue yet")
+    return IssuePlace(incident.issues_repository, incident.issue_number, incident.issue_url)
+
+
+def _key(incident: Incident) -> str:
+    return f"incident-{incident.id}-{incident.opened_at:%Y%m%dT%H%M%S}"
+
+
+def _numbers(runs: Collection[int]) -> str:
+    return "-".join(map(str, sorted(runs)))
+
+
+def _comment(
+    execution_id: str, place: IssuePlace, name: str, body: str, *, within: str | None = None
+) -> None:
+    key = f"{within or execution_id}/{name}"
+    comment = PostComment(repository=place.repository, issue=place.number, key=key, body=body)
+    _write(execution_id, name, comment, within=within)
+
+
+def _write(execution_id: str, name: str, effect: Effect, *, within: str | None = None) -> JournalEntry:
+    return write_record(execution_id, name, what=scrub(effect.describe()), effect=effect, within=within)
