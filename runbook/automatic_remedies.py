@@ -56,6 +56,7 @@ def automatic_remedy(
         AutomaticFacts(
             by_triage=plan.requester_kind is RequesterKind.PRODUCT,
             turned_down=was_turned_down(ledger, plan),
+            from_pull_request=plan.view.from_pull_request,
             deploys=any(
                 policy.repository(effect.repository).workflow(effect.workflow_file).kind
                 is WorkflowKind.DEPLOY

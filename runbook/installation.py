@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 import runbook.effects.catalogue  # noqa: F401 - enrols every effect that the journal may name
-from runbook.automatic_remedies import automatic_remedy
+from runbook.automatic_remedies import automatic_remedy, read_switch
 from runbook.clients.github_client import GitHubClient
 from runbook.clock import Clock, SystemClock
+from runbook.engine.automatic import passed_without_person
+from runbook.engine.effects import Effect
 from runbook.engine.engine import Engine
 from runbook.engine.gate import GateContext
 from runbook.engine.ledger import Ledger
@@ -105,14 +107,7 @@ class Installation:
         Args:
             plan: The plan.
         """
-        away: Transient | None = None
-        try:
-            product_logins = frozenset({self.product_login.casefold(), self._token_login.casefold()})
-        except Transient as error:
-            if self.policy.product_login is None:
-                raise  # somebody whom nobody can name must not approve, not even on the approval page
-            away = error
-            product_logins = self.known_product_logins
+        product_logins, away = self._product_logins()
         automatic = automatic_remedy(
             plan,
             policy=self.policy,
@@ -128,8 +123,37 @@ class Installation:
             product_logins=product_logins,
             frozen=self._held_back(plan),
             automatic=automatic,
+            people_wanted=rule.quorum,
             away=away,
         )
+
+    def may_go_on(self, plan: StoredPlan) -> Callable[[Effect], None]:
+        """Return what is asked before each effect of a plan: without a person's word, the kill switch (R11).
+
+        Args:
+            plan: The plan, past its gate.
+        """
+        if not passed_without_person(self.ledger, plan.id):
+            return lambda effect: None
+        return self._unless_stopped
+
+    def _unless_stopped(self, effect: Effect) -> None:
+        switch = read_switch(self.github, self.policy, product_logins=self._product_logins()[0])
+        if switch.stopped:
+            raise Denied(
+                f"Without a person's approval, “{effect.describe()}” is not done now: {switch.reason}.",
+                unchanged="What was done before is taken back.",
+                next_step="release the switch and start the triage again, or act by hand",
+            )
+
+    def _product_logins(self) -> tuple[frozenset[str], Transient | None]:
+        """Return the accounts the product acts as, and why GitHub could not say so, where it could not."""
+        try:
+            return frozenset({self.product_login.casefold(), self._token_login.casefold()}), None
+        except Transient as error:
+            if self.policy.product_login is None:
+                raise  # somebody whom nobody can name must not approve, not even on the approval page
+            return self.known_product_logins, error
 
     def _held_back(self, plan: StoredPlan) -> str:
         """Say why a plan may not be applied now, whoever approved it: a freeze, or a limit that has yet to end."""

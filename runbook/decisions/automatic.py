@@ -65,6 +65,7 @@ class NotAutomatic(StrEnum):
     OTHER_EFFECT = "it holds an effect that only a person may let happen"
     LIMIT_NOT_KNOWN = "nobody knows when the rate limit ends"
     TURNED_DOWN = "the same plan was turned down, or undone, before"
+    FROM_PULL_REQUEST = "it would delete caches of other branches because of what a pull request's log says"
     DEPLOYS = "it would run a deployment again, whatever was deployed since"
     CAPPED = "as many remedies as the policy allows in 24 hours were applied without a person"
 
@@ -75,6 +76,7 @@ class AutomaticFacts(Frozen):
     Args:
         by_triage: Whether triage itself made the plan.
         turned_down: Whether the same plan was rejected, or undone, before.
+        from_pull_request: Whether the log that it rests on is a pull request's, written by code that nobody merged.
         deploys: Whether it runs a workflow again that deploys.
         reset_known: Whether it is known when a rate limit ends.
         used_today: For each of the plan's targets, how many remedies without a person it had in 24 hours.
@@ -82,6 +84,7 @@ class AutomaticFacts(Frozen):
 
     by_triage: bool
     turned_down: bool
+    from_pull_request: bool
     deploys: bool
     reset_known: bool
     used_today: dict[str, int]
@@ -127,6 +130,8 @@ def decide_automatic(
         return _needs_person(NotAutomatic.OTHER_REQUESTER)
     if facts.turned_down:
         return _needs_person(NotAutomatic.TURNED_DOWN)
+    if facts.from_pull_request and any(_deletes_of_others(effect) for effect in effects):
+        return _needs_person(NotAutomatic.FROM_PULL_REQUEST)
     if facts.deploys:
         return _needs_person(NotAutomatic.DEPLOYS)
     if not all(isinstance(effect, _HARMLESS) for effect in effects):
@@ -159,6 +164,13 @@ def remedied_targets(effects: Iterable[Effect]) -> frozenset[str]:
         if isinstance(effect, RerunFailedJobs)
         else effect.target
         for effect in effects
+    )
+
+
+def _deletes_of_others(effect: Effect) -> bool:
+    """Whether it deletes caches that not only pull requests restore from."""
+    return isinstance(effect, DeleteCacheEntries | DeleteCacheEntry) and not effect.ref.startswith(
+        "refs/pull/"
     )
 
 

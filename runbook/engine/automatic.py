@@ -48,6 +48,13 @@ def note_without_person(
         )
 
 
+def passed_without_person(ledger: Ledger, plan_id: str) -> bool:
+    """Whether a plan passed its gate with less approvals than its rule asks for, as an automatic remedy."""
+    query = select(ApprovalRow.id).where(ApprovalRow.plan_id == plan_id, ApprovalRow.source == AUTOMATIC)
+    with ledger.read() as session:
+        return session.scalars(query.limit(1)).first() is not None
+
+
 def remedied_without_person(session: Session, *, since: datetime, other_than: str) -> Counter[str]:
     """Count by target what plans remedied that passed without a person since a time.
 

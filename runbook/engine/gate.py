@@ -48,6 +48,7 @@ class GateContext:
         frozen: Why nothing may be changed now; empty outside every freeze window.
         resumed: The run was resumed in Prefect since the plan was last asked about.
         automatic: Whether the plan needs no person (R11), and why (not).
+        people_wanted: How many would have to approve it if it were not automatic.
         away: Why GitHub could not say whose token the product has; no comment counts then, for it may be the
             product's own.
     """
@@ -58,6 +59,7 @@ class GateContext:
     frozen: str = ""
     resumed: bool = False
     automatic: AutomaticDecision = MANUAL
+    people_wanted: int = 1
     away: Transient | None = None
 
 
@@ -249,7 +251,7 @@ class Gate:
                             recorded_at=now,
                         )
                     )
-            automatic = context.automatic.automatic and not decision.counted
+            automatic = context.automatic.automatic and len(decision.counted) < context.people_wanted
             if automatic:
                 _require_below_cap(session, plan, context.automatic, now=now)
                 reason, policy = context.automatic.reason, context.policy_digest

@@ -82,8 +82,9 @@ class Table(Frozen):
 class PlanView(Frozen):
     """What a plan shows beside its effects; prose and counts, outside the digest.
 
-    ``remedy`` names the kind of remedy for the scorecard (``clear_implicated_caches+rerun_failed_jobs``), and
+    ``remedy`` names the kind of remedy for the scorecard (``clear_implicated_caches+rerun_failed_jobs``),
     ``not_before`` is when the rate limit ends that it waits for, approved or not; None where it waits for none.
+    ``from_pull_request`` says that it rests on the log of a pull request, whose code nobody merged.
     """
 
     title: str
@@ -94,4 +95,5 @@ class PlanView(Frozen):
     if_nobody_acts: str
     history: str = ""
     not_before: datetime | None = None
+    from_pull_request: bool = False
     tables: tuple[Table, ...] = ()

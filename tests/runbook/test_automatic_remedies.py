@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,12 @@ from runbook.clock import VirtualClock
 from runbook.decisions.approval import GateDecision, Verdict
 from runbook.effects.actions_runs import RerunFailedJobs
 from runbook.effects.incident_issues import PostComment
+from runbook.engine.automatic import passed_without_person
+from runbook.engine.effects import Effect
+from runbook.engine.engine import Ended, Verification
+from runbook.engine.entries import JournalEntry
 from runbook.engine.executions import BY_PRODUCT, Requester
+from runbook.engine.leases import Lease
 from runbook.engine.plan import Plan, PlanView
 from runbook.engine.plans import StoredPlan
 from runbook.engine.schema import ApprovalRow, AuditRow
@@ -47,7 +52,13 @@ automatic_remedies_per_target_per_day = 2
 repository = "acme/app"
 issue = 1
 """
-RUN = {"workflow": "ci.yml", "ago": "30m", "jobs": [{"name": "test", "conclusion": "failure"}]}
+# Dispatched, so that none of them takes another's place.
+RUN = {
+    "workflow": "ci.yml",
+    "event": "workflow_dispatch",
+    "ago": "30m",
+    "jobs": [{"name": "test", "conclusion": "failure"}],
+}
 SCENARIO: dict[str, Any] = {
     "bot": "runbook-bot",
     "users": {login: {} for login in ("runbook-bot", "bob", "rita", "mallory")}
@@ -86,10 +97,11 @@ class Stage:
         requester: Requester = BY_PRODUCT,
         procedure: str = "triage-failed-run",
         not_before_seconds: float | None = None,
+        runs: int = 1,
     ) -> StoredPlan:
-        """Store and show the plan of one more failed run, as triage does."""
-        run_id = sorted(self.box.repository.runs)[self.plans]
-        self.plans += 1
+        """Store and show the plan of one more failed run (or of several), as triage does."""
+        run_ids = sorted(self.box.repository.runs)[self.plans : self.plans + runs]
+        self.plans += runs
         engine, execution_id = self.here.engine, f"e{self.plans}"
         engine.executions.begin(
             execution_id,
@@ -99,13 +111,14 @@ class Stage:
             request={},
             requester=requester,
         )
-        effect = RerunFailedJobs(
-            repository=REPOSITORY, run_id=run_id, failed_attempt=1, workflow_file="ci.yml"
-        )
+        effects: list[Effect] = [
+            RerunFailedJobs(repository=REPOSITORY, run_id=one, failed_attempt=1, workflow_file="ci.yml")
+            for one in run_ids
+        ]
         wait = None if not_before_seconds is None else timedelta(seconds=not_before_seconds)
         stored = engine.plans.store(
             execution_id,
-            Plan.of(procedure=procedure, repository=REPOSITORY, effects=[effect]),
+            Plan.of(procedure=procedure, repository=REPOSITORY, effects=effects),
             view=PlanView(
                 title="t",
                 why="w",
@@ -196,6 +209,34 @@ def test_any_other_plan_waits_for_a_person(stage: Stage, kind: dict[str, Any], s
     assert said in stage.why(plan)
 
 
+@pytest.mark.parametrize("without_a_person", [True, False])
+def test_a_switch_that_is_thrown_between_two_effects_stops_the_second_unless_people_approved(
+    stage: Stage, without_a_person: bool
+) -> None:
+    plan = stage.plan(runs=2)
+    if not without_a_person:
+        stage.stop("bob")
+        stage.send("alice", "POST", "issues/2/comments", body=f"/approve {plan.short_digest}")
+    assert stage.gate(plan).verdict is Verdict.APPROVED
+    engine = stage.here.engine
+
+    def step(entry: JournalEntry, lease: Lease) -> JournalEntry:
+        applied = engine.journal.apply(entry.id, lease=lease)
+        stage.stop("mallory")
+        return applied
+
+    outcome = engine.apply(
+        plan,
+        verify=lambda lease: Verification(passed=True, reason="green"),
+        may_go_on=stage.here.may_go_on(plan),
+        step=step,
+    )
+    sent = [one["path"] for one in stage.box.requests if one["path"].endswith("/rerun-failed-jobs")]
+    assert len(sent) == (1 if without_a_person else 2)
+    assert outcome.ended is (Ended.UNDONE if without_a_person else Ended.DONE)
+    assert ("the kill switch is thrown" in outcome.reason) is without_a_person
+
+
 def test_the_days_cap_per_workflow_holds_and_ends_with_the_day(stage: Stage) -> None:
     assert [stage.gate(stage.plan()).verdict for _ in range(3)] == [
         Verdict.APPROVED,
@@ -214,6 +255,18 @@ def test_a_plan_that_is_asked_about_again_before_anything_was_sent_counts_once(s
     first = stage.plan()
     assert [stage.gate(first).verdict for _ in range(3)] == [Verdict.APPROVED] * 3
     assert stage.gate(stage.plan()).verdict is Verdict.APPROVED
+
+
+@pytest.mark.parametrize(("people_wanted", "without_a_person"), [(1, False), (2, True)])
+def test_a_plan_that_fewer_people_approved_than_its_rule_asks_for_counts_as_automatic(
+    stage: Stage, people_wanted: int, without_a_person: bool
+) -> None:
+    plan = stage.plan()
+    stage.send("bob", "POST", "issues/2/comments", body=f"/approve {plan.short_digest}")
+    context = replace(stage.here.gate_context(plan), people_wanted=people_wanted)
+    entries = stage.here.engine.entries.of_plan(plan.id)
+    assert stage.here.engine.gate.pass_or_wait(plan, entries, context).verdict is Verdict.APPROVED
+    assert passed_without_person(stage.here.ledger, plan.id) is without_a_person
 
 
 Deed = Callable[[Stage], object]

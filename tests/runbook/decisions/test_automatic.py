@@ -110,7 +110,7 @@ def decide(
     **changes: Any,
 ) -> AutomaticDecision:
     known: dict[str, Any] = {"by_triage": True, "turned_down": False, "deploys": False}
-    known |= {"reset_known": False, "used_today": {WORKFLOW: 1, CACHES: 0}}
+    known |= {"from_pull_request": False, "reset_known": False, "used_today": {WORKFLOW: 1, CACHES: 0}}
     facts = AutomaticFacts(**{**known, **changes})
     return decide_automatic(
         facts, effects or (CLEAR, RERUN), remedy=remedy, caps=CAPS, read_switch=read_switch
@@ -119,6 +119,17 @@ def decide(
 
 def test_a_class_that_the_policy_lets_be_remedied_without_a_person_needs_none() -> None:
     assert decide().automatic
+
+
+@pytest.mark.parametrize(("ref", "automatic"), [("refs/heads/main", False), ("refs/pull/3/merge", True)])
+def test_what_a_pull_requests_log_says_deletes_no_caches_but_its_own_without_a_person(
+    ref: str, automatic: bool
+) -> None:
+    clear = CLEAR.model_copy(update={"ref": ref})
+    decision = decide(clear, RERUN, from_pull_request=True)
+    assert decision.automatic is automatic
+    assert automatic or "pull request" in decision.reason
+    assert decide(RERUN, from_pull_request=True).automatic
 
 
 def test_any_other_class_needs_one_and_nothing_is_said_or_asked() -> None:
