@@ -11,7 +11,7 @@ from runbook.artifacts.archive import ArchiveLimits
 from runbook.artifacts.bounded import MOST_XML_BYTES
 from runbook.artifacts.skimmed import MOST_JSON_BYTES
 from tests.runbook.artifacts.build import sarif_result
-from tests.runbook.artifacts.cost import cost_of
+from tests.runbook.artifacts.cost import Cost, cost_of
 
 MOST_MIB = 72.0
 MOST_SECONDS = 6.0
@@ -28,6 +28,14 @@ def filled(begin: str, unit: str | Callable[[int], str], end: str, most_bytes: i
     return begin + "".join(map(make, range((most_bytes - 2_000) // size))) + end
 
 
+def _cost(file: Path, content: str) -> Cost:
+    file.write_text(content)
+    try:
+        return cost_of(file)
+    finally:
+        file.unlink()  # tens of megabytes, which pytest would keep
+
+
 def _json(begin: str, unit: str | Callable[[int], str], end: str) -> str:
     return filled(begin, unit, end, MOST_JSON_BYTES)
 
@@ -42,11 +50,13 @@ TRIVY = '{"SchemaVersion":2,"Results":['
 PIP = '{"dependencies":['
 
 JSON: dict[str, tuple[str, str | Callable[[int], str], str]] = {
-    "sarif, tiny results": (RUN, "{},", "{}]}]}"),
-    "sarif, tiny runs": ('{"version":"2.1.0","runs":[', "{},", "{}]}"),
     "sarif, tiny runs with lists": ('{"version":"2.1.0","runs":[', '{"results":[{},{}]},', "{}]}"),
     "sarif, a list in each entry": (RUN, '{"locations":[' + "{}," * 20 + "{}]},", "{}]}]}"),
-    "sarif, rules": (RULES, lambda n: f'{{"id":"{n:08d}"}},', "{}]}}}]}"),
+    "sarif, the innermost part": (
+        '{"version":"2.1.0","runs":[{"tool":{"extensions":[{"rules":[{"properties":{"tags":[',
+        "[],",
+        "[]]}}]}]}}]}",
+    ),
     "sarif, long rules": (RULES, lambda n: f'{{"id":"{n:08d}{WIDE[-220:]}"}},', "{}]}}}]}"),
     "sarif, long texts": (
         RUN,
@@ -56,23 +66,13 @@ JSON: dict[str, tuple[str, str | Callable[[int], str], str]] = {
     "sarif, one huge message": (RUN + '{"message":{"text":"\U0001f600', "a", '"}}]}]}'),
     "sarif, a huge result": (RUN + '{"locations":[', "{},", "{}]}]}]}"),
     "sarif, escapes without end": (RUN + '{"ruleId":"', '\\"', ""),
-    "deep lists": (RUN, "[", ""),
-    "deep objects": (RUN, '{"message":', ""),
     "many keys": ('{"version":"2.1.0","runs":[],', lambda n: f'"{n}":{{}},', '"x":0}'),
-    "the same key": ('{"version":"2.1.0",', '"runs":[{"results":[{}]}],', '"x":0}'),
     "wrong types": (RUN, '0,[],"",null,1e9,true,', "{}]}]}"),
-    "trivy, tiny results": (TRIVY, '{"Vulnerabilities":[{}]},', "{}]}"),
-    "trivy, holes": (
-        TRIVY + '{"Target":"' + WIDE * 10 + '","Vulnerabilities":[',
-        lambda n: f'{{"VulnerabilityID":"{n:08d}","PkgName":"{WIDE}"}},',
-        "{}]}]}",
-    ),
     "trivy, leaks": (
         TRIVY + '{"Target":"' + WIDE * 10 + '","Secrets":[',
         lambda n: f'{{"RuleID":"{n:08d}"}},',
         "{}]}]}",
     ),
-    "pip-audit, tiny": (PIP, '{"name":"","vulns":[{"id":""}]},', "{}]}"),
     "pip-audit, holes": (
         PIP + f'{{"name":"{WIDE * 10}","vulns":[',
         lambda n: f'{{"id":"{n:08d}","fix_versions":["{WIDE}"]}},',
@@ -89,16 +89,13 @@ JSON: dict[str, tuple[str, str | Callable[[int], str], str]] = {
 
 @pytest.mark.parametrize("shape", JSON)
 def test_a_hostile_json_report_costs_little(shape: str, tmp_path: Path) -> None:
-    file = tmp_path / "scan.sarif"
-    file.write_text(_json(*JSON[shape]))
-    cost = cost_of(file)
+    cost = _cost(tmp_path / "scan.sarif", _json(*JSON[shape]))
     assert (cost.mib < MOST_MIB, cost.seconds < MOST_SECONDS) == (True, True), cost
 
 
 FAIL = '<failure message="m"/></testcase>'
 
 XML: dict[str, tuple[str, str | Callable[[int], str], str]] = {
-    "tiny tests": ("<testsuite>", "<testcase/>", "</testsuite>"),
     "tiny failed tests": ("<testsuite>", "<testcase><error/></testcase>", "</testsuite>"),
     "failed tests": ("<testsuite>", lambda n: f'<testcase name="{n:08d}">{FAIL}', "</testsuite>"),
     "long failed tests": (
@@ -111,55 +108,35 @@ XML: dict[str, tuple[str, str | Callable[[int], str], str]] = {
         f'<failure a="{WIDE}" message="{WIDE}"/>',
         "</testcase></testsuite>",
     ),
-    "other elements": ("<testsuites>", "<a/>", "</testsuites>"),
-    "many attributes": (
-        "<testsuite>",
-        "<testcase " + " ".join(f'a{n}=""' for n in range(4_000)) + "/>",
-        "</testsuite>",
-    ),
     "large tags": (
         "<testsuite>",
         "<testcase " + " ".join(f'a{n}=""' for n in range(90_000)) + "/>",
         "</testsuite>",
     ),
-    "many names": ("<testsuite>", lambda n: f'<testcase a{n:08d}=""/>', "</testsuite>"),
     "many prefixes": ("<testsuite>", lambda n: f'<testcase xmlns:a{n:08d}="b"/>', "</testsuite>"),
-    "one huge tag": ("<testsuite ", lambda n: f'a{n}="" ', "/>"),
-    "one huge text": ("<testsuite><testcase><failure>\U0001f600", "a", FAIL + "</testsuite>"),
-    "one huge comment": ("<testsuite><!--", "a", "--></testsuite>"),
-    "references": ("<testsuite><testcase><failure>", "&#65;", FAIL + "</testsuite>"),
     "lines": ("<testsuite><testcase><failure>", "\r", FAIL + "</testsuite>"),
-    "deep": ("<testsuite>", "<testsuite>", ""),
-    "not JUnit": ("<project>", "<a/>", "</project>"),
 }
 
 
 @pytest.mark.parametrize("shape", XML)
 def test_a_hostile_xml_report_costs_little(shape: str, tmp_path: Path) -> None:
-    file = tmp_path / "junit.xml"
-    file.write_text(_xml(*XML[shape]))
-    cost = cost_of(file)
+    cost = _cost(tmp_path / "junit.xml", _xml(*XML[shape]))
     assert (cost.mib < MOST_MIB, cost.seconds < MOST_SECONDS) == (True, True), cost
 
 
-@pytest.mark.parametrize("line", ["\n", "LF:1\n", "DA:1,1\n"])
-def test_a_hostile_tracefile_costs_little(line: str, tmp_path: Path) -> None:
-    file = tmp_path / "lcov.info"
-    file.write_text(filled("", line, "", ArchiveLimits().member_bytes))
-    cost = cost_of(file)
+def test_a_hostile_tracefile_costs_little(tmp_path: Path) -> None:
+    cost = _cost(tmp_path / "lcov.info", "\n" * ArchiveLimits().member_bytes)
     assert (cost.mib < MOST_MIB, cost.seconds < MOST_SECONDS) == (True, True), cost
     assert cost.notes == ("it has more than 2,000,000 lines",)
 
 
 def test_forty_thousand_tests_are_read_whole(tmp_path: Path) -> None:
-    file = tmp_path / "junit.xml"
     cases = "".join(
         f'<testcase classname="c" name="t{number}" time="0.1"><properties><property name="a" value="b"/></properties>'
         f"<system-out>said {number}</system-out></testcase>"
         for number in range(40_000)
     )
-    file.write_text(f"<testsuites><testsuite>{cases}</testsuite></testsuites>")
-    cost = cost_of(file)
+    cost = _cost(tmp_path / "junit.xml", f"<testsuites><testsuite>{cases}</testsuite></testsuites>")
     assert (cost.found, cost.notes) == (40_000, ())
     assert cost.mib < MOST_MIB
 
@@ -181,19 +158,15 @@ def _trivy_hole(number: int) -> dict[str, Any]:
 
 
 def test_five_thousand_wordy_entries_are_read_whole(tmp_path: Path) -> None:
-    file = tmp_path / "trivy.json"
     holes = [_trivy_hole(number) for number in range(5_000)]
-    file.write_text(
-        json.dumps({"SchemaVersion": 2, "Results": [{"Target": "t", "Vulnerabilities": holes}]}, indent=1)
-    )
-    cost = cost_of(file)
+    document = {"SchemaVersion": 2, "Results": [{"Target": "t", "Vulnerabilities": holes}]}
+    cost = _cost(tmp_path / "trivy.json", json.dumps(document, indent=1))
     assert (cost.found, cost.notes) == (5_000, ())
     assert cost.mib < MOST_MIB
 
 
 def test_ten_thousand_results_are_read_whole(tmp_path: Path) -> None:
-    file = tmp_path / "scan.sarif"
     results = [sarif_result(f"R{number}") for number in range(10_000)]
-    file.write_text(json.dumps({"version": "2.1.0", "runs": [{"results": results}]}))
-    cost = cost_of(file)
+    document = {"version": "2.1.0", "runs": [{"results": results}]}
+    cost = _cost(tmp_path / "scan.sarif", json.dumps(document))
     assert (cost.found, cost.notes) == (10_000, ())

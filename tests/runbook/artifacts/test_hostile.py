@@ -137,6 +137,12 @@ def test_of_a_scan_that_is_too_large_the_beginning_is_read(
     assert found.notes == ("scan.sarif: only its first 0 MiB were read",)
 
 
+def test_of_a_key_that_comes_twice_the_last_value_is_read() -> None:
+    lists = (json.dumps([{"name": "a", "vulns": [{"id": one}]}]) for one in "xy")
+    found = report("{" + ",".join(f'"dependencies": {one}' for one in lists) + "}", "audit.json")
+    assert [one.id for one in found.vulnerabilities] == ["y"]
+
+
 def test_a_large_entry_is_read_without_what_nobody_asks_for() -> None:
     flows = sarif_result("R1", codeFlows=["x" * 1_000] * 1_000)
     too_large = sarif_result("R2", message={"text": "x" * 100_000})
