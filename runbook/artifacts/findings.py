@@ -239,7 +239,9 @@ class Gathered:
         """
         make = shortened(make)
         of = make.keywords
-        key = (of["rule"], of["file"], of["line"], of["message"])
+        # By the message as it will be shown, as nearly as costs nothing.
+        shown = " ".join(of["message"].split())[:_SHOWN_CHARACTERS]
+        key = (of["rule"], of["file"], of["line"], shown)
         self._code.add(make, key, of["level"].rank, not of["security"])
 
     def findings(self, notes: Iterable[str]) -> Findings:

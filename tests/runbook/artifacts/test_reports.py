@@ -17,6 +17,7 @@ from tests.runbook.artifacts.build import (
     SARIF,
     TRIVY,
     report,
+    sarif_result,
 )
 
 
@@ -100,6 +101,12 @@ def test_every_run_of_a_sarif_file_is_read_and_only_open_results_count() -> None
         ("ruff", "E501", FindingLevel.NOTE, False),
     ]
     assert (found[0].message, found[0].file, found[0].line) == ("says CVE-9", "app/main.py", 7)
+
+
+def test_findings_that_differ_in_spaces_only_are_one() -> None:
+    results = [sarif_result("R", message={"text": f"a{space}b"}) for space in (" ", "\t", "\n  ")]
+    found = report({"version": "2.1.0", "runs": [{"results": results}]}, "scan.sarif")
+    assert ([one.message for one in found.code_findings], found.left_out) == (["a b"], 0)
 
 
 def test_a_byte_order_mark_is_no_obstacle() -> None:
