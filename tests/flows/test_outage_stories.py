@@ -153,7 +153,7 @@ def test_with_the_kill_switch_thrown_the_plan_waits_for_a_person_and_says_why(un
 
     unheard.reconcile()
 
-    plan = theatre.until("a plan that waits", lambda: _waiting(unheard))
+    plan = theatre.asked(theatre.until("a plan that waits", lambda: _waiting(unheard)).execution_id)
     incident = unheard.incidents()[0]
     assert incident.state is IncidentState.OPEN
     assert any(
