@@ -17,6 +17,7 @@ from runbook.engine.ledger import Ledger
 from runbook.engine.processes import process_identity
 from runbook.engine.schema import AttemptRow, ExecutionRow, OpenTargetRow, RequestRow
 from runbook.engine.states import OPEN_STATES, ExecutionState, RequesterKind
+from runbook.errors import Denied
 from runbook.scrub import scrub
 
 
@@ -129,6 +130,9 @@ class Executions:
             request: Its parameters, as JSON data.
             idempotency_key: The run's; names the row that :meth:`ask` wrote.
             requester: Who asked, where that is not to be looked up: triage, a declared schedule.
+
+        Raises:
+            Denied: It is not what this execution was begun with: Prefect lets anybody change a run's parameters.
         """
         now = self._clock.now()
         with self._ledger.write() as session:
@@ -143,6 +147,7 @@ class Executions:
                     procedure=procedure,
                     repository=repository,
                     subject=subject,
+                    request_digest=digest(request),
                     requester=name,
                     requester_kind=kind,
                     state=ExecutionState.RUNNING,
@@ -159,7 +164,9 @@ class Executions:
                     execution_id,
                     {"procedure": procedure, "repository": repository, "subject": subject},
                 )
-            elif ExecutionState(row.state) in OPEN_STATES:
+            else:
+                _require_same(row, procedure, request)
+            if ExecutionState(row.state) in OPEN_STATES:
                 row.process = process_identity()
                 row.heartbeat_at = now
                 if row.state == ExecutionState.WAITING:
@@ -314,6 +321,17 @@ class Executions:
             event=event,
             subject=f"execution:{subject}",
             body=body,
+        )
+
+
+def _require_same(row: ExecutionRow, procedure: str, request: Mapping[str, Any]) -> None:
+    """Refuse another request than the one whose requester, schedule and approvals an execution has (R2)."""
+    known = row.request_digest in {"", digest(request)}  # an older version kept none
+    if row.procedure != procedure or not known:
+        raise Denied(
+            f"The request of {row.procedure} ({row.subject}) was changed in Prefect after the run had begun.",
+            unchanged="Nothing was done for the changed request.",
+            next_step="look who may write to the Prefect API; start a run of its own for another request",
         )
 
 

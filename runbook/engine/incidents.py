@@ -289,14 +289,21 @@ class Incidents:
             return Incident.of(session.get_one(IncidentRow, row.incident_id))
 
     def recent(
-        self, *, repository: str | None = None, fingerprint: str | None = None, limit: int = 50
+        self,
+        *,
+        repository: str | None = None,
+        fingerprint: str | None = None,
+        state: IncidentState | None = None,
+        limit: int = 50,
     ) -> tuple[Incident, ...]:
-        """Return incidents, newest first, of a repository or of one kind of failure."""
+        """Return incidents, newest first: of a repository, of one kind of failure, or open ones alone."""
         query = select(IncidentRow).order_by(IncidentRow.opened_at.desc()).limit(limit)
         if repository is not None:
             query = query.where(IncidentRow.repository == repository)
         if fingerprint is not None:
             query = query.where(IncidentRow.fingerprint == fingerprint)
+        if state is not None:
+            query = query.where(IncidentRow.state == state)
         with self._ledger.read() as session:
             return tuple(Incident.of(row) for row in session.scalars(query))
 

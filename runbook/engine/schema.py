@@ -83,6 +83,7 @@ class ExecutionRow(Base):
     procedure: Mapped[str]
     repository: Mapped[str]
     subject: Mapped[str]
+    request_digest: Mapped[str] = mapped_column(default="", server_default="")
     requester: Mapped[str | None]
     requester_kind: Mapped[str]
     state: Mapped[str] = mapped_column(index=True)

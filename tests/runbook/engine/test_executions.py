@@ -12,6 +12,7 @@ from runbook.engine.ledger import Ledger
 from runbook.engine.processes import process_identity
 from runbook.engine.schema import AttemptRow, ExecutionRow
 from runbook.engine.states import OPEN_STATES, ExecutionState, RequesterKind
+from runbook.errors import Denied
 from tests.runbook.engine.conftest import REPOSITORY, START
 
 PROCEDURE = "clear-caches"
@@ -41,6 +42,25 @@ def test_a_run_with_its_request_row_has_a_named_requester(executions: Executions
     key = executions.ask(procedure=PROCEDURE, request=REQUEST, requester="alice")
     execution = begin(executions, idempotency_key=key)
     assert (execution.requester, execution.requester_kind) == ("alice", RequesterKind.PERSON)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"request": {"everything": True}}, {"procedure": "sweep"}],
+    ids=["another request", "another procedure"],
+)
+def test_a_request_that_was_changed_in_prefect_borrows_nobodys_authority(
+    executions: Executions, changes: dict[str, Any]
+) -> None:
+    """Whoever reaches Prefect's API may set a run's parameters; its requester asked for something else (R2)."""
+    key = executions.ask(procedure=PROCEDURE, request=REQUEST, requester="alice")
+    begin(executions, idempotency_key=key)
+    executions.wait("e1")
+    with pytest.raises(Denied, match="was changed in Prefect"):
+        begin(executions, idempotency_key=key, **changes)
+    (execution,) = executions.open()
+    assert execution.state is ExecutionState.WAITING
+    assert begin(executions, idempotency_key=key).requester == "alice"
 
 
 def test_a_run_that_came_to_wait_for_people_has_its_revivals_forgotten(executions: Executions) -> None:
@@ -133,7 +153,7 @@ def test_a_resumed_execution_keeps_who_asked_and_when_it_began(
     begin(executions, idempotency_key=key)
     executions.wait("e1")
     clock.sleep(100)
-    again = begin(executions, idempotency_key=None, request={}, subject="something else")
+    again = begin(executions, idempotency_key=None, subject="something else")
     assert (again.requester, again.subject, again.state) == ("alice", "caches", ExecutionState.RUNNING)
     assert (again.started_at, again.heartbeat_at) == (START, clock.now())
 
@@ -456,3 +476,6 @@ def test_recent_is_newest_first_and_can_be_narrowed(
     assert [incident.id for incident in incidents.recent(limit=1)] == [3]
     assert [incident.id for incident in incidents.recent(fingerprint="f")] == [3, 1]
     assert [incident.id for incident in incidents.recent(repository=REPOSITORY, fingerprint="f")] == [1]
+    incidents.close(2, resolution="green")
+    assert [incident.id for incident in incidents.recent(state=IncidentState.CLOSED)] == [2]
+    assert [incident.id for incident in incidents.recent(state=IncidentState.OPEN, limit=2)] == [3, 1]

@@ -46,5 +46,6 @@ def upgrade() -> None:
         sa.Column("at", sa.String(32), nullable=False),
     )
     op.create_index("page_refusals_by_login", "page_refusals", ["login", "at"])
+    op.add_column("executions", sa.Column("request_digest", sa.Text(), nullable=False, server_default=""))
     op.add_column("incidents", sa.Column("scope", sa.Text(), nullable=False, server_default=""))
     op.add_column("attempts", sa.Column("resolved_at", sa.String(32)))
