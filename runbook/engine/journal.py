@@ -15,7 +15,7 @@ from runbook.engine.effects import Effect, EffectClass, Found, ProbeResult
 from runbook.engine.entries import Entries, JournalEntry
 from runbook.engine.leases import Lease
 from runbook.engine.states import SETTLED, EffectState
-from runbook.errors import Ambiguous, Denied, NeedsPerson, Permanent, Transient
+from runbook.errors import Ambiguous, Denied, NeedsPerson, Permanent, RunbookError, Transient
 from runbook.patience import waiting_at_most
 from runbook.scrub import shell_quote
 from runbook.world import World
@@ -31,7 +31,8 @@ class JournalTimings:
         settle_seconds: How long after a claim the outside world may still take to show its effect.
         probe_interval_seconds: How often it is looked at meanwhile.
         keep_seconds: How often a process that waits says that it is alive; well below a lease's length.
-        max_sends: How often one effect is sent at most before a person is asked.
+        max_sends: How often one effect is sent at most before a person is asked; of a record, before the caller
+            is told to come again.
         turn_seconds: How long a rate limit is waited for before the claim; then the caller is told.
         claimed_turn_seconds: How long it is waited for between claim and sending: a moment, for the lease runs.
     """
@@ -77,7 +78,7 @@ class Journal:
         Raises:
             Transient: Nothing is in doubt that a later call will not settle; call again.
             Permanent, Denied: Refused; nothing was changed by this effect.
-            NeedsPerson: It may have taken effect and no probe can tell.
+            NeedsPerson: It may have taken effect and no probe can tell, or it was sent too often without an answer.
             Fenced: Another process goes on, or no gate has let the plan pass.
         """
         return self._in_turn(self._apply, entry_id, lease)
@@ -159,7 +160,10 @@ class Journal:
         return seen if seen.found is Found.DONE else None
 
     def _send_until_settled(self, entry: JournalEntry, lease: Lease | None) -> JournalEntry:
-        while entry.sends < self._timings.max_sends:
+        most = self._timings.max_sends
+        if lease is None:
+            most = max(most, entry.sends + 1)  # a record may repeat: each later call is worth one more
+        while entry.sends < most:
             repeated = entry.sends > 0
             self._boundary("claim.before")
             entry = self._entries.claim(entry, lease, EffectState.CLAIMED)
@@ -190,11 +194,7 @@ class Journal:
                 )
                 self._boundary("confirm.after")
                 return entry
-        self._needs_person(entry, f"sent {entry.sends} times without a clear answer")
-        raise NeedsPerson(
-            f"“{entry.effect.describe()}” was sent {entry.sends} times and never got a clear answer.",
-            next_step=_by_hand(entry.effect),
-        )
+        raise self._unanswered(entry, lease)
 
     def _undo_until_settled(self, entry: JournalEntry, lease: Lease | None) -> JournalEntry:
         def probe() -> ProbeResult:
@@ -255,6 +255,14 @@ class Journal:
 
     def _needs_person(self, entry: JournalEntry, why: str) -> JournalEntry:
         return self._entries.move(entry, EffectState.NEEDS_PERSON, note=why)
+
+    def _unanswered(self, entry: JournalEntry, lease: Lease | None) -> RunbookError:
+        said = f"“{entry.effect.describe()}” was sent {entry.sends} times and never got a clear answer."
+        if lease is None:
+            # It stays claimed: a record that nobody could write any more would end its incident with it.
+            return Transient(said, next_step="none is needed: a later call looks for it, then sends it again")
+        self._needs_person(entry, f"sent {entry.sends} times without a clear answer")
+        return NeedsPerson(said, next_step=_by_hand(entry.effect))
 
     def _cannot_tell(self, entry: JournalEntry, why: str) -> NeedsPerson:
         self._needs_person(entry, why)

@@ -166,6 +166,31 @@ def test_an_effect_is_sent_three_times_at_most(room: Room, kind: type[LightLamp]
     assert len(room.lamps.sent) == 3
 
 
+def test_a_record_without_a_clear_answer_is_looked_for_and_sent_again_by_a_later_call(room: Room) -> None:
+    """GitHub's bad quarter of an hour must not close an incident's issue to every later triage."""
+    room.begin("e1")
+    room.lamps.fail("on", DOUBT, times=4)
+    for sent in (3, 4):
+        with pytest.raises(Transient, match=f"{sent} times"):
+            room.engine.record("e1", "opened", RingBell(name="hall"))
+        assert len(room.lamps.sent) == sent
+    done = room.engine.record("e1", "opened", RingBell(name="hall"))
+    assert (done.state, done.sends) == (EffectState.CONFIRMED, 5)
+    assert room.lamps.sent == ["on hall", *["on hall again"] * 4]
+
+
+def test_a_record_whose_effect_shows_late_is_found_and_not_sent_again(room: Room) -> None:
+    room.begin("e1")
+    room.lamps.fail("on", DOUBT, times=3, effect_first=True)
+    room.lamps.slow_probes = 1000
+    with pytest.raises(Transient):
+        room.engine.record("e1", "opened", RingBell(name="hall"))
+    room.lamps.slow_probes = 0
+    done = room.engine.record("e1", "opened", RingBell(name="hall"))
+    assert (done.state, done.result) == (EffectState.CONFIRMED, {"lamp": "hall"})
+    assert len(room.lamps.sent) == 3
+
+
 # --- clear refusals --------------------------------------------------------------------------------------
 
 
