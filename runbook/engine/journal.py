@@ -172,6 +172,7 @@ class Journal:
                 with waiting_at_most(self._timings.claimed_turn_seconds):
                     result = entry.effect.apply(self._world, repeated=repeated)
             except Ambiguous as doubt:
+                self._boundary("doubt.before")
                 settled = self._settle(entry, self._probe_of(entry.effect))
                 if settled is None and entry.effect.effect_class is EffectClass.PROBEABLE:
                     raise self._cannot_tell(entry, str(doubt)) from doubt
@@ -214,7 +215,7 @@ class Journal:
                 with waiting_at_most(self._timings.claimed_turn_seconds):
                     entry.effect.undo(self._world, entry.result or {})
             except Ambiguous:
-                continue
+                self._boundary("undo-doubt.before")
             except (Permanent, Denied) as error:
                 # It may have come about by itself since the look: a run that ended cannot be cancelled.
                 if _look(probe).found is Found.DONE:

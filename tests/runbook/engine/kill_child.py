@@ -40,7 +40,6 @@ class Job:
         record: Arguments of ``Engine.record``.
         verified: What the verification says.
         kill_at: Where the process is killed; empty for nowhere.
-        kill_on_visit: Which visit of that boundary kills, from 1.
     """
 
     ledger_url: str
@@ -51,7 +50,6 @@ class Job:
     record: tuple[str, str, str, dict[str, object]] | None = None
     verified: bool = True
     kill_at: str = ""
-    kill_on_visit: int = 1
 
 
 def engine_for(job: Job, boundary: Callable[[str], None] = lambda name: None) -> Engine:
@@ -66,14 +64,9 @@ def work(job: Job) -> None:
     """Apply the plan, or make the record write, and die where told to."""
     from runbook.engine.effects import load_effect
 
-    visits = 0
-
     def boundary(name: str) -> None:
-        nonlocal visits
         if name == job.kill_at:
-            visits += 1
-            if visits == job.kill_on_visit:
-                os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), signal.SIGKILL)
 
     engine = engine_for(job, boundary)
     if job.record is not None:

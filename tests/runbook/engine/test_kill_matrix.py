@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 import sandbox
 from runbook.effects.actions_caches import DeleteCacheEntries, DeleteCacheEntry
@@ -21,6 +22,7 @@ from runbook.engine.effects import Effect, EffectClass
 from runbook.engine.engine import Engine
 from runbook.engine.entries import JournalEntry
 from runbook.engine.plan import Plan, PlanView
+from runbook.engine.schema import EffectRow
 from runbook.engine.states import EffectState
 from tests.runbook.effects.failed_delivery import failed_delivery
 from tests.runbook.engine.databases import new_ledger_url
@@ -185,20 +187,31 @@ def test_an_effect_killed_at_a_boundary_is_applied_once(
 
 
 @pytest.mark.parametrize("kind", _kinds())
-@pytest.mark.parametrize("fault", ["500_after", "reset_after"])
 def test_an_effect_whose_answer_was_lost_with_its_process_is_applied_once(
-    kind: str, fault: str, box: sandbox.Box, job: Job
+    kind: str, box: sandbox.Box, job: Job
 ) -> None:
     """The hardest case: it took effect, no answer came, and the process died before asking."""
     sample = SAMPLES[kind]
     work = _enrol(job, sample.effect(box))
-    box.fail(fault, method=sample.method, path_regex=".*", times=1)
+    box.fail("500_after", method=sample.method, path_regex=".*", times=1)
 
-    assert run_in_process(_with(work, kill_at="claim.before", kill_on_visit=2)) in {KILLED, 0}
+    assert run_in_process(_with(work, kill_at="doubt.before")) == KILLED
     assert run_in_process(work) == 0
 
     assert _entry(work).state is EffectState.CONFIRMED
     assert _applied(box, sample.method, sample.path_end) == 1
+
+
+def test_an_undo_whose_answer_was_lost_with_its_process_is_applied_once(box: sandbox.Box, job: Job) -> None:
+    sample = SAMPLES["rerun-failed-jobs"]
+    work = _with(_enrol(job, sample.effect(box)), verified=False)
+    box.fail("500_after", method="POST", path_regex=f".*{sample.undo_path_end}", times=1)
+
+    assert run_in_process(_with(work, kill_at="undo-doubt.before")) == KILLED
+    assert run_in_process(work) == 0
+
+    assert _entry(work).state is EffectState.UNDONE
+    assert _applied(box, "POST", sample.undo_path_end) == 1
 
 
 @pytest.mark.parametrize("boundary", UNDO_BOUNDARIES)
@@ -247,10 +260,8 @@ def _with(job: Job, **changes: Any) -> Job:
 
 
 def _entry(job: Job) -> JournalEntry:
-    with _engine(job) as engine:
-        if job.plan_id:
-            return engine.entries.of_plan(job.plan_id)[0]
-        return engine.entries.of_execution("e1")[0]
+    with _engine(job) as engine, engine.ledger.read() as session:
+        return JournalEntry.of(session.scalars(select(EffectRow)).one())
 
 
 @contextmanager
