@@ -369,6 +369,28 @@ def test_two_processes_that_write_one_record_at_once_send_it_once(
     assert room.lamps.sent == ["on hall"]
 
 
+@pytest.mark.parametrize("lost", [False, True])
+def test_a_record_that_another_execution_confirmed_first_is_returned_as_it_stands(
+    room: Room, new_room: Callable[[Lamps], Room], lost: bool
+) -> None:
+    """Two triages join an incident at once: one wrote the issue, the other found it before the first could say so."""
+    room.begin("e1")
+    room.begin("e2")
+    other = new_room(room.lamps)
+    found: list[JournalEntry] = []
+
+    def overtaken(name: str) -> None:
+        if name in {"confirm.before", "doubt.before"} and not found:
+            found.append(other.engine.record("e2", "issue", RingBell(name="hall"), within="incident:1"))
+
+    room.engine.journal._boundary = overtaken
+    if lost:
+        room.lamps.fail("on", Ambiguous("the line went dead"), effect_first=True)
+    assert room.engine.record("e1", "issue", RingBell(name="hall"), within="incident:1") == found[0]
+    assert found[0].state is EffectState.CONFIRMED
+    assert room.lamps.sent == ["on hall"]
+
+
 def test_a_record_put_off_or_refused_is_written_by_a_later_call_and_does_not_say_again(room: Room) -> None:
     room.begin("e1")
     for error in (Transient("busy"), Denied("not yet")):
