@@ -157,7 +157,7 @@ class Entries:
         with self._ledger.write() as session:
             row = session.get_one(EffectRow, entry.id)
             if row.plan_id is None and row.state in SETTLED and state in SETTLED:
-                return JournalEntry.of(row)  # no lease guards records: who else writes it may find it there first
+                return JournalEntry.of(row)  # no lease guards records: another writer may find it there first
             _require_ours(row, entry)
             row.state = state
             row.note = note

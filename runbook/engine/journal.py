@@ -164,38 +164,45 @@ class Journal:
         if lease is None:
             most = max(most, entry.sends + 1)  # a record may repeat: each later call is worth one more
         while entry.sends < most:
-            repeated = entry.sends > 0
             self._boundary("claim.before")
             entry = self._entries.claim(entry, lease, EffectState.CLAIMED)
             self._boundary("claim.after")
-            try:
-                with waiting_at_most(self._timings.claimed_turn_seconds):
-                    result = entry.effect.apply(self._world, repeated=repeated)
-            except Ambiguous as doubt:
-                self._boundary("doubt.before")
-                settled = self._settle(entry, self._probe_of(entry.effect))
-                if settled is None and entry.effect.effect_class is EffectClass.PROBEABLE:
-                    raise self._cannot_tell(entry, str(doubt)) from doubt
-                if settled is not None and settled.found is Found.DONE:
-                    return self._confirm(
-                        entry, settled.result, note="confirmed by a probe after no clear answer"
-                    )
-            except Transient:
-                self._entries.unclaim(
-                    entry, EffectState.PLANNED, note="not sent: the other side was not ready"
-                )
-                raise
-            except (Permanent, Denied) as error:
-                self._entries.unclaim(entry, EffectState.REFUSED, note=str(error))
-                raise
-            else:
-                self._boundary("confirm.before")
-                entry = self._confirm(
-                    entry, result, note="repeated after an interruption" if repeated else ""
-                )
-                self._boundary("confirm.after")
+            entry = self._send(entry)
+            if entry.state in SETTLED:
                 return entry
         raise self._unanswered(entry, lease)
+
+    def _send(self, entry: JournalEntry) -> JournalEntry:
+        """Send what is claimed, once; it stays claimed where it got no clear answer and is not there."""
+        effect, repeated = entry.effect, entry.sends > 1
+        try:
+            with waiting_at_most(self._timings.claimed_turn_seconds):
+                result = effect.apply(self._world, repeated=repeated)
+        except Ambiguous as doubt:
+            self._boundary("doubt.before")
+            settled = self._settle(entry, self._probe_of(effect))
+            if settled is None and effect.effect_class is EffectClass.PROBEABLE:
+                raise self._cannot_tell(entry, str(doubt)) from doubt
+            if settled is not None and settled.found is Found.DONE:
+                return self._confirm(entry, settled.result, note="confirmed by a probe after no clear answer")
+            return entry
+        except Transient:
+            # An earlier sending may show yet: then it is ours, and to be asked after before it is sent again.
+            state = EffectState.CLAIMED if repeated else EffectState.PLANNED
+            self._entries.unclaim(entry, state, note="not sent: the other side was not ready")
+            raise
+        except (Permanent, Denied) as error:
+            # An earlier sending may have shown by now, and be why: what runs cannot be run again.
+            if repeated and (seen := _look(self._probe_of(effect))).found is Found.DONE:
+                return self._confirm(
+                    entry, seen.result, note=f"confirmed by a probe after a refusal: {error}"
+                )
+            self._entries.unclaim(entry, EffectState.REFUSED, note=str(error))
+            raise
+        self._boundary("confirm.before")
+        entry = self._confirm(entry, result, note="repeated after an interruption" if repeated else "")
+        self._boundary("confirm.after")
+        return entry
 
     def _undo_until_settled(self, entry: JournalEntry, lease: Lease | None) -> JournalEntry:
         def probe() -> ProbeResult:

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import select
 
 from runbook.engine import effects
-from runbook.engine.effects import Effect
+from runbook.engine.effects import Effect, EffectClass
 from runbook.engine.engine import Ended
 from runbook.engine.entries import JournalEntry
 from runbook.engine.leases import Lease
@@ -230,6 +230,56 @@ def test_a_refused_effect_changed_nothing_and_may_be_tried_again(room: Room, err
     done = room.engine.journal.apply(entry.id, lease=lease)
     assert (done.state, done.sends) == (EffectState.CONFIRMED, 1)
     assert room.lamps.sent == ["on hall", "on hall"]
+
+
+def late(room: Room, effect: Effect, answer: RunbookError) -> tuple[JournalEntry, Lease]:
+    """Enrol an effect whose first sending gets no answer and shows too late, and whose second gets this one."""
+    entry, lease = enrol(room, effect)
+    room.lamps.fail("on", DOUBT, effect_first=True)
+    room.lamps.fail("on", answer)
+    looks = effect.effect_class is EffectClass.PROBEABLE  # before the first sending
+    room.lamps.slow_probes = looks + 1 + int(TIMINGS.settle_seconds / TIMINGS.probe_interval_seconds)
+    return entry, lease
+
+
+@pytest.mark.parametrize("kind", CLASSES)
+@pytest.mark.parametrize("error", [Denied("it is already lit"), Permanent("it is already lit")])
+def test_a_refusal_of_a_repeated_sending_is_believed_only_after_a_look(
+    room: Room, kind: type[LightLamp], error: RunbookError
+) -> None:
+    """GitHub refuses a second re-run because the first, which got no answer, is running: that is ours."""
+    entry, lease = late(room, kind(name="hall"), error)
+    done = room.engine.journal.apply(entry.id, lease=lease)
+    assert (done.state, done.result) == (EffectState.CONFIRMED, {"lamp": "hall"})
+    assert error.message in done.note
+    assert len(room.lamps.sent) == 2
+
+
+def test_a_refusal_of_a_repeated_sending_that_is_not_there_is_a_refusal(room: Room) -> None:
+    entry, lease = enrol(room, HALL)
+    room.lamps.fail("on", DOUBT)
+    room.lamps.fail("on", Denied("not you"))
+    with pytest.raises(Denied):
+        room.engine.journal.apply(entry.id, lease=lease)
+    assert room.engine.entries.get(entry.id).state is EffectState.REFUSED
+
+
+def test_what_shows_after_its_repeated_sending_was_put_off_is_ours_to_undo(room: Room) -> None:
+    entry, lease = late(room, HALL, BUSY)
+    with pytest.raises(Transient):
+        room.engine.journal.apply(entry.id, lease=lease)
+    assert room.engine.journal.undo(entry.id, lease=lease).state is EffectState.UNDONE
+    assert room.lamps.lit == set()
+
+
+def test_what_shows_after_its_repeated_sending_was_put_off_is_confirmed_and_not_sent_again(
+    room: Room,
+) -> None:
+    entry, lease = late(room, HALL, BUSY)
+    with pytest.raises(Transient):
+        room.engine.journal.apply(entry.id, lease=lease)
+    assert room.engine.journal.apply(entry.id, lease=lease).state is EffectState.CONFIRMED
+    assert room.lamps.sent == ["on hall", "on hall again"]
 
 
 def test_only_what_was_sent_and_not_refused_is_counted(room: Room) -> None:
