@@ -12,7 +12,11 @@ from runbook.engine.incidents import Incident, IncidentState
 from runbook.installation import Installation
 from runbook.policy import Severity
 from runbook.scrub import scrub
+from runbook.triage.classes import FailureClass
 from tasks.journal import write_record
+
+UNTRIAGED = Severity.P1
+"""How urgent an attempt is of which nobody knows how urgent it is."""
 
 
 @contextmanager
@@ -54,6 +58,43 @@ def open_issue(here: Installation, execution_id: str, incident: Incident, body: 
     return here.engine.incidents.issue_opened(
         incident.id, number=int(result["number"]), url=str(result["url"])
     )
+
+
+def place_to_tell(here: Installation, execution_id: str, reason: str) -> IssuePlace | None:
+    """Return where people hear how an execution ended: its incident's issue, opened where it has none yet (R10).
+
+    An attempt whose triage ends before it has an incident would else be heard of by nobody.
+
+    Args:
+        here: The installation.
+        execution_id: The execution.
+        reason: Why it ended.
+
+    Returns:
+        The place; None where it is about no failed attempt.
+    """
+    incidents = here.engine.incidents
+    execution = here.engine.executions.get(execution_id)
+    runs = sorted(incidents.cared_for(execution_id))
+    if execution is None or not runs:
+        return None
+    if execution.incident_id is not None:
+        incident = incidents.get(execution.incident_id)
+    else:
+        incident = incidents.open_or_join(
+            execution_id,
+            repository=execution.repository,
+            issues_repository=here.policy.repository(execution.repository).incidents_repository,
+            fingerprint=f"untriaged:{runs}",
+            failure_class=FailureClass.UNKNOWN,
+            severity=UNTRIAGED,
+            title=scrub(f"{UNTRIAGED}: {execution.subject} could not be triaged"),
+            detail={},
+        )
+    if incident.issue_number is None:
+        body = report.untriaged_markdown(runs, reason, on_call=here.policy.on_call)
+        incident = open_issue(here, execution_id, incident, body)
+    return place_of_incident(incident)
 
 
 def close_incident(

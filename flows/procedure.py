@@ -14,6 +14,7 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.client.schemas.objects import StateType
 from prefect.states import Completed, Failed
 
+from flows.incident_issue import place_to_tell
 from flows.run import IssuePlace, Run, place_of
 from flows.waking import suspend, was_resumed
 from runbook import report
@@ -21,10 +22,12 @@ from runbook.decisions.approval import GateDecision, Verdict, approvals_needed
 from runbook.effects.incident_issues import OpenIssue
 from runbook.engine.engine import Ended, Outcome, Verification
 from runbook.engine.entries import JournalEntry
+from runbook.engine.gate import GateContext
 from runbook.engine.leases import Lease
 from runbook.engine.plan import Plan, PlanView
 from runbook.engine.plans import PlanRefused, StoredPlan
 from runbook.engine.states import ExecutionState, PlanState, RequesterKind
+from runbook.errors import Denied, NeedsPerson, Permanent, RunbookError
 from runbook.scrub import scrub
 from tasks.journal import apply_effect
 
@@ -81,25 +84,24 @@ def follow(
     for _ in range(MAX_PLANS):
         plan = _unfinished(run)
         if plan is None:
-            proposal = propose()
-            if isinstance(proposal, Nothing):
-                return _nothing(run, proposal)
             try:
+                proposal = propose()
+                if isinstance(proposal, Nothing):
+                    return _nothing(run, proposal)
                 plan = _store(run, proposal)
-            except PlanRefused as refusal:
-                return _refused(run, proposal, refusal)
-        plan = _show(run, plan)
-        ended = _go_on(run, plan, verify, conclude)
+            except Permanent as refusal:
+                return refused(run, refusal)
+        plan, context = _show(run, plan)
+        ended = _go_on(run, plan, context, verify, conclude)
         if ended is not None:
             return ended
-    reason = f"the world moved on under {MAX_PLANS} plans in a row"
-    run.end(ExecutionState.NEEDS_PERSON, reason)
-    return ended_state(ExecutionState.NEEDS_PERSON, reason)
+    return refused(run, NeedsPerson(f"The world moved on under {MAX_PLANS} plans in a row."))
 
 
 def _go_on(
     run: Run,
     plan: StoredPlan,
+    context: GateContext | None,
     verify: Callable[[StoredPlan, Lease], Verification],
     conclude: Callable[[StoredPlan, Outcome], None],
 ) -> State[None] | None:
@@ -110,7 +112,7 @@ def _go_on(
         # It was decided before this process: what the comments say by now does not matter any more.
         return _turned_down(run, plan, ExecutionState(plan.state), plan.reason)
     if outcome is None and run.execution.state is not ExecutionState.SETTLING:
-        decision = _ask(run, plan)
+        decision = _ask(run, plan, context or run.here.gate_context(plan))
         match decision.verdict:
             case Verdict.WAITING:
                 suspend(plan)
@@ -167,9 +169,9 @@ def _unfinished(run: Run) -> StoredPlan | None:
 def _store(run: Run, proposal: Proposal) -> StoredPlan:
     here = run.here
     limit = here.policy.caps.effects_per_plan
-    schedule = here.scheduled(run.procedure, run.request.canonical())
-    if run.execution.requester_kind is RequesterKind.SCHEDULE and schedule is not None:
-        limit = min(limit, schedule.max_effects)
+    if run.execution.requester_kind is RequesterKind.SCHEDULE:
+        schedule = here.schedule_named(run.execution.requester)
+        limit = min(limit, schedule.max_effects if schedule is not None else limit)
     if len(proposal.plan.effects) > limit:
         raise PlanRefused(
             f"The plan has {len(proposal.plan.effects)} effects; the policy allows {limit}.",
@@ -189,12 +191,32 @@ def _store(run: Run, proposal: Proposal) -> StoredPlan:
     )
 
 
-def _refused(run: Run, proposal: Proposal, refusal: PlanRefused) -> State[None]:
-    """End without a plan, and say so where people read it; asked for again later, it may work."""
-    if proposal.place is not None:
-        run.comment(proposal.place, "no-plan", f"No plan is made: {report.words(str(refusal))}")
-    run.end(ExecutionState.NEEDS_PERSON, str(refusal))
-    return ended_state(ExecutionState.NEEDS_PERSON, str(refusal))
+def refused(run: Run, refusal: RunbookError) -> State[None]:
+    """End without a plan, and say so where people read it; asked for again later, it may work.
+
+    What would be refused again is not left to the sweeper, which would try it until it gave up.
+
+    Args:
+        run: The procedure.
+        refusal: Why there is no plan: it is too large, its target is busy, what it is about does not exist.
+    """
+    reason = str(refusal)
+    try:
+        place = place_to_tell(run.here, run.execution.id, reason)
+        if place is not None:
+            run.comment(place, "no-plan", f"No plan is made: {report.words(reason)}")
+        _close_approval_issue(run, reason)
+    except (Permanent, Denied) as error:
+        reason = f"{reason}; it could not be written on its issue: {error.message}"
+    run.end(ExecutionState.NEEDS_PERSON, reason)
+    return ended_state(ExecutionState.NEEDS_PERSON, reason)
+
+
+def _close_approval_issue(run: Run, reason: str) -> None:
+    """Close the issue that an earlier plan was to be approved on: nobody is asked any more."""
+    plan = run.here.engine.plans.latest(run.execution.id)
+    if plan is not None and plan.issue_number is not None and not plan.has_incident:
+        _say_turned_down(run, plan, f"Nothing is left to approve: {report.words(reason)}")
 
 
 def _approval_issue(run: Run, proposal: Proposal) -> IssuePlace:
@@ -214,10 +236,10 @@ def _approval_issue(run: Run, proposal: Proposal) -> IssuePlace:
     return IssuePlace(repository.incidents_repository, int(result["number"]), str(result["url"]))
 
 
-def _show(run: Run, plan: StoredPlan) -> StoredPlan:
-    """Post the plan as a comment and keep it as an artifact; once."""
+def _show(run: Run, plan: StoredPlan) -> tuple[StoredPlan, GateContext | None]:
+    """Post the plan as a comment and keep it as an artifact, once; return what the gate is told, if it was gathered."""
     if plan.comment_id is not None:
-        return plan
+        return plan, None
     here = run.here
     context = here.gate_context(plan)
     needed = approvals_needed(context.rule, unnamed=plan.requester_kind is RequesterKind.UNNAMED)
@@ -239,12 +261,11 @@ def _show(run: Run, plan: StoredPlan) -> StoredPlan:
     result = entry.result or {}
     link = f"[Approve or reject on the issue]({result['url']})\n\n"
     create_markdown_artifact(link + markdown, key="plan", description=f"Plan {plan.short_digest}")
-    return here.engine.plans.shown(plan.id, comment_id=int(result["comment"]))
+    return here.engine.plans.shown(plan.id, comment_id=int(result["comment"])), context
 
 
-def _ask(run: Run, plan: StoredPlan) -> GateDecision:
+def _ask(run: Run, plan: StoredPlan, context: GateContext) -> GateDecision:
     here = run.here
-    context = here.gate_context(plan)
     if context.rule.prefect_resume_counts:
         context = replace(context, resumed=was_resumed(plan))
     decision = here.engine.gate.pass_or_wait(plan, here.engine.entries.of_plan(plan.id), context)
@@ -296,5 +317,7 @@ def _say_superseded(run: Run) -> None:
 
 
 def _nothing(run: Run, nothing: Nothing) -> State[None]:
+    if run.applying:
+        _close_approval_issue(run, nothing.reason)
     run.end(ExecutionState.DONE, nothing.reason)
     return Completed(message=scrub(nothing.reason), name=nothing.name)

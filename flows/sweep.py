@@ -12,7 +12,7 @@ from prefect.exceptions import ObjectNotFound, PrefectException
 from prefect.logging import get_run_logger
 from prefect.states import AwaitingRetry, Completed
 
-from flows.incident_issue import close_incident, open_issue, place_of_incident
+from flows.incident_issue import close_incident, place_to_tell
 from flows.run import IssuePlace
 from flows.waking import flow_run_id
 from runbook import report
@@ -30,20 +30,15 @@ from runbook.engine.executions import Execution
 from runbook.engine.leases import Lease
 from runbook.engine.processes import is_provably_dead
 from runbook.engine.states import ExecutionState, PlanState
-from runbook.errors import Denied, Permanent, RunbookError
+from runbook.errors import Denied, NeedsPerson, Permanent, RunbookError
 from runbook.installation import Installation, installation
-from runbook.policy import Severity
 from runbook.requests import Mode, SweepRequest
 from runbook.scrub import scrub
-from runbook.triage.classes import FailureClass
 from tasks.journal import write_record
 
 PROCEDURE = "sweep"
 TARGET = "sweeper"
 """What the one sweep at a time holds a lease on."""
-
-UNTRIAGED = Severity.P1
-"""How urgent an attempt is of which nobody knows how urgent it is."""
 
 _NOT_NOW = (RunbookError, PrefectException, httpx.HTTPError)
 """What settling one execution may meet: ours, Prefect's, and its client's."""
@@ -144,14 +139,14 @@ def _settle(here: Installation, execution: Execution, state: ExecutionState, rea
     ended = _ended_as(outcome, state)
     place = _place(here, execution)
     if place is None and ended is ExecutionState.NEEDS_PERSON:
-        place = _incident_of_untriaged(here, execution, reason)
+        place = place_to_tell(here, execution.id, reason)
     if place is not None:
         try:
             _write_settled(here, execution, place, _settled_markdown(execution, ended, reason, outcome))
             if ended is ExecutionState.DONE and execution.incident_id is not None:
                 incident = here.engine.incidents.get(execution.incident_id)
                 close_incident(here, execution.id, incident, outcome.reason if outcome else reason)
-        except (Permanent, Denied) as error:
+        except (Permanent, Denied, NeedsPerson) as error:
             # An issue that was deleted, or may not be written to: the ledger's own record has to do.
             reason = f"{reason}; it could not be written on its issue: {error.message}"
     here.engine.executions.end(execution.id, ended, reason=reason)
@@ -212,28 +207,6 @@ def _wake_ended(here: Installation, client: SyncPrefectClient) -> list[str]:
             client.resume_flow_run(run.id)
             woken.append(f"wake {execution.procedure} ({execution.subject}): it ended as {execution.state}")
     return woken
-
-
-def _incident_of_untriaged(here: Installation, execution: Execution, reason: str) -> IssuePlace | None:
-    """Open the incident of an attempt whose triage was given up before it had one: people are to hear of it (R10)."""
-    incidents = here.engine.incidents
-    runs = sorted(incidents.cared_for(execution.id))
-    if not runs:
-        return None
-    incident = incidents.open_or_join(
-        execution.id,
-        repository=execution.repository,
-        issues_repository=here.policy.repository(execution.repository).incidents_repository,
-        fingerprint=f"untriaged:{runs}",
-        failure_class=FailureClass.UNKNOWN,
-        severity=UNTRIAGED,
-        title=scrub(f"{UNTRIAGED}: the triage of {execution.subject} was given up"),
-        detail={},
-    )
-    if incident.issue_number is None:
-        body = report.untriaged_markdown(runs, reason, on_call=here.policy.on_call)
-        incident = open_issue(here, execution.id, incident, body)
-    return place_of_incident(incident)
 
 
 def _read(client: SyncPrefectClient, execution_id: str) -> FlowRun | None:

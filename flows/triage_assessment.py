@@ -10,6 +10,7 @@ from runbook.decisions.severity import (
     is_documentation,
     waiting_pull_requests,
 )
+from runbook.engine.incidents import Incident
 from runbook.failed_run import failed_jobs, incident_fingerprint, severity_facts
 from runbook.flaky_test import with_history
 from runbook.models import Job, WorkflowRun
@@ -25,19 +26,21 @@ from tasks.actions_runs import (
 from tasks.registry import probe_registry, read_rate_limits
 
 
-def assess(run: Run, failed: WorkflowRun) -> Assessment:
+def assess(run: Run, failed: WorkflowRun, *, newest: WorkflowRun) -> Assessment:
     """Gather and decide what triage says about a failed attempt; reads only.
 
     Args:
         run: The entered procedure.
         failed: The attempt.
+        newest: The newest attempt of its run.
     """
     policy = run.here.policy
     repository = run.repository
     jobs = read_jobs(repository.name, failed.id, attempt=failed.run_attempt)
     reading = classify_failed_run(failed, jobs)
     around = _as_the_branches_require(read_surroundings(failed), jobs)
-    found = _with_history(run, failed, reading.classification, around)
+    passed_on_retry = newest.run_attempt > failed.run_attempt and newest.conclusion == "success"
+    found = _with_history(run, failed, reading.classification, around, passed_on_retry=passed_on_retry)
     workflow = repository.workflow(failed.path)
     pulls = around.blocked_pull_requests or ()
     severity = decide_severity(
@@ -46,7 +49,7 @@ def assess(run: Run, failed: WorkflowRun) -> Assessment:
             repository,
             found.failure_class,
             blocked_pull_requests=tuple(pull.number for pull in pulls),
-            passed_on_retry=around.passed_on_retry,
+            passed_on_retry=passed_on_retry,
             documentation_only=is_documentation(around.changed_paths, patterns=policy.triage.documentation),
         ),
         policy=policy,
@@ -89,24 +92,20 @@ def _as_the_branches_require(around: Surroundings, jobs: tuple[Job, ...]) -> Sur
 
 
 def _with_history(
-    run: Run, failed: WorkflowRun, found: Classification, around: Surroundings
+    run: Run, failed: WorkflowRun, found: Classification, around: Surroundings, *, passed_on_retry: bool
 ) -> Classification:
-    earlier = run.here.engine.incidents.recent(
-        repository=run.repository.name, fingerprint=incident_fingerprint(failed, found)
-    )
     return with_history(
         found,
         failed,
-        earlier=earlier,
+        earlier=_earlier_incidents(run, failed, incident_fingerprint(failed, found)),
         recent_runs=around.recent_runs,
-        passed_on_retry=around.passed_on_retry,
+        passed_on_retry=passed_on_retry,
         other_failures=around.other_failures or (),
     )
 
 
 def _checklist_facts(run: Run, failed: WorkflowRun, around: Surroundings, fingerprint: str) -> ChecklistFacts:
     repository = run.repository
-    earlier = run.here.engine.incidents.recent(repository=repository.name, fingerprint=fingerprint)
     return ChecklistFacts(
         ref=affected_ref(failed, repository),
         ref_name=failed.head_branch or failed.head_sha[:12],
@@ -117,8 +116,20 @@ def _checklist_facts(run: Run, failed: WorkflowRun, around: Surroundings, finger
         blocked_pull_requests=around.blocked_pull_requests,
         earlier_incidents=tuple(
             SimilarIncident(title=incident.title, html_url=incident.issue_url, opened_at=incident.opened_at)
-            for incident in earlier
+            for incident in _earlier_incidents(run, failed, fingerprint)
         ),
         other_failures=around.other_failures,
         suspects=around.suspects,
+    )
+
+
+def _earlier_incidents(run: Run, failed: WorkflowRun, fingerprint: str) -> tuple[Incident, ...]:
+    """Return the incidents of the same failure, without the attempt's own: a process before this may have opened it."""
+    own = (failed.id, failed.run_attempt)
+    return tuple(
+        incident
+        for incident in run.here.engine.incidents.recent(
+            repository=run.repository.name, fingerprint=fingerprint
+        )
+        if (incident.detail.get("run_id"), incident.detail.get("run_attempt")) != own
     )

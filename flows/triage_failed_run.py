@@ -5,7 +5,7 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.states import Completed
 
 from flows.incident_issue import close_incident, place_of_incident
-from flows.procedure import Nothing, Proposal, ended_state, follow
+from flows.procedure import Nothing, Proposal, ended_state, follow, refused
 from flows.run import Run, begin
 from flows.triage_assessment import assess
 from flows.triage_incident import open_incident
@@ -20,8 +20,9 @@ from runbook.engine.leases import Lease
 from runbook.engine.plan import Plan
 from runbook.engine.plans import StoredPlan
 from runbook.engine.states import ExecutionState
+from runbook.errors import Permanent
 from runbook.failed_run import GREEN
-from runbook.models import WorkflowRun
+from runbook.models import Frozen, WorkflowRun
 from runbook.requests import TriageRequest
 from tasks.actions_runs import read_newer_run, read_run, watch_attempt
 
@@ -35,17 +36,37 @@ def triage_failed_run(request: TriageRequest) -> State[None]:
     Done means that the re-run was watched to its green end; without a remedy, that the incident stands.
     """
     run = begin(PROCEDURE, request, requester=BY_PRODUCT)
+    known: list[_Reading] = []
     if run.applying and run.execution.open and run.execution.incident_id is None:
-        failed = read_run(run.repository.name, request.run_id, attempt=request.run_attempt)
-        refused = _claim(run, failed)
-        if refused is not None:
-            return refused
+        try:
+            known = [_read(run, request)]
+        except Permanent as refusal:
+            return refused(run, refusal)
+        ended = _claim(run, known[0].failed)
+        if ended is not None:
+            return ended
     return follow(
         run,
-        propose=lambda: _propose(run, request),
+        # What was read for the claim serves the first proposal; a later one reads anew.
+        propose=lambda: _propose(run, known.pop() if known else _read(run, request)),
         verify=_verify,
         conclude=lambda plan, outcome: _conclude(run, plan, outcome),
     )
+
+
+class _Reading(Frozen):
+    """The attempt that is to be triaged, and the newest of its run."""
+
+    failed: WorkflowRun
+    newest: WorkflowRun
+
+
+def _read(run: Run, request: TriageRequest) -> _Reading:
+    newest = read_run(run.repository.name, request.run_id, attempt=None)
+    failed = newest
+    if request.run_attempt not in {None, newest.run_attempt}:
+        failed = read_run(run.repository.name, request.run_id, attempt=request.run_attempt)
+    return _Reading(failed=failed, newest=newest)
 
 
 def _claim(run: Run, failed: WorkflowRun) -> State[None] | None:
@@ -74,18 +95,15 @@ def _elsewhere(failed: WorkflowRun) -> str:
     return f"attempt {failed.run_attempt} of run {failed.id} is being triaged already"
 
 
-def _propose(run: Run, request: TriageRequest) -> Proposal | Nothing:
-    newest = read_run(run.repository.name, request.run_id, attempt=None)
-    failed = newest
-    if request.run_attempt is not None:
-        failed = read_run(run.repository.name, request.run_id, attempt=request.run_attempt)
+def _propose(run: Run, reading: _Reading) -> Proposal | Nothing:
+    failed, newest = reading.failed, reading.newest
     if failed.status != "completed" or failed.conclusion in GREEN:
         return _overtaken(run, failed)
     if run.applying and not _claimed(
         run, failed
     ):  # somebody else's re-run failed too, and has its own triage
         return Nothing(name="AlreadyClaimed", reason=_elsewhere(failed))
-    assessment = assess(run, failed)
+    assessment = assess(run, failed, newest=newest)
     create_markdown_artifact(
         report.incident_markdown(assessment, on_call=None), key="assessment", description="What triage found"
     )

@@ -175,6 +175,15 @@ class Installation:
         """Return the schedule of the policy that sends exactly this request, if one does."""
         return self.policy.scheduled_run(procedure, dict(request))  # type: ignore[arg-type]
 
+    def schedule_named(self, name: str | None, *, policy: Policy | None = None) -> ScheduledRun | None:
+        """Return the schedule that a plan's requester names; None where the policy has it no longer.
+
+        Args:
+            name: Its name.
+            policy: A policy that was read later than this installation's.
+        """
+        return next((one for one in (policy or self.policy).scheduled if one.name == name), None)
+
     def approval_rule(self, plan: StoredPlan, *, policy: Policy | None = None) -> ApprovalRule:
         """Return the approval rule in force for a plan: its procedure's in its repository, or its schedule's.
 
@@ -185,9 +194,9 @@ class Installation:
         policy = policy or self.policy
         rule = policy.approval_rule(plan.plan.procedure, plan.plan.repository)
         if plan.requester_kind is RequesterKind.SCHEDULE:
-            declared = [s for s in policy.scheduled if s.name == plan.requester]
-            if declared:
-                return rule.model_copy(update={"quorum": declared[0].quorum})
+            schedule = self.schedule_named(plan.requester, policy=policy)
+            if schedule is not None:
+                return rule.model_copy(update={"quorum": schedule.quorum})
         return rule
 
 

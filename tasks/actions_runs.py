@@ -50,7 +50,6 @@ class Surroundings(Frozen):
     blocked_pull_requests: tuple[PullRequest, ...] | None
     other_failures: tuple[FailingRun, ...] | None
     suspects: tuple[Suspect, ...] | None
-    passed_on_retry: bool
     required_checks: dict[str, tuple[str, ...]] = {}
     changed_paths: tuple[str, ...] | None = None
     notes: tuple[str, ...]
@@ -193,7 +192,6 @@ def read_surroundings(run: WorkflowRun) -> Surroundings:
         changed_paths=readings.read("the changed files", lambda: _changed_paths(run, pulls, suspects)),
         other_failures=readings.read("other failures", lambda: _other_failures(run, since)),
         suspects=suspects,
-        passed_on_retry=bool(readings.read("later attempts", lambda: _passed_later(run))),
         notes=tuple(readings.notes),
     )
 
@@ -322,8 +320,3 @@ def _suspects(run: WorkflowRun) -> tuple[Suspect, ...] | None:
         )
         for commit in commits
     )
-
-
-def _passed_later(run: WorkflowRun) -> bool:
-    newest = installation().github.get_run(run.repository, run.id)
-    return newest.run_attempt > run.run_attempt and newest.conclusion == "success"

@@ -131,9 +131,7 @@ def _content() -> dict[str, Any]:
         "runs": [
             _run("green", "ci-test.yml", "good", ago="8h", jobs=[{"name": "test"}]),
             # Of one workflow and branch, each by another event: else the newest would take the others' place.
-            _red(
-                "again and again", "ci-test.yml", "numbers", LOG, ago="4h", attempts=4, event="schedule"
-            ),
+            _red("again and again", "ci-test.yml", "numbers", LOG, ago="4h", attempts=4, event="schedule"),
             _red("main", "ci-test.yml", "numbers", LOG, ago="45m", green=["lint"]),
             _red(
                 "pull request",

@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+import requests
 
 from runbook.engine.incidents import IncidentState
 from runbook.engine.plans import StoredPlan
@@ -78,6 +79,49 @@ def test_a_plan_whose_target_is_being_changed_is_refused_at_once_and_can_be_aske
     plan = theatre.asked(theatre.triage(repository).id)
     said = theatre.send("alice", "GET", f"/repos/{repository}/issues/{plan.issue_number}/comments")
     assert "No plan is made" in said[0]["body"]
+
+
+def test_what_does_not_exist_is_refused_at_once(theatre: Theatre) -> None:
+    repository = theatre.own_repository()
+    run = theatre.start("triage-failed-run", TriageRequest(repository=repository, run_id=1, mode=Mode.APPLY))
+    ended = theatre.until("the end", lambda: theatre.ended(run.id))
+    assert (ended.type, ended.state) == ("FAILED", "NeedsPerson")
+    assert "404" in ended.message
+    assert theatre.execution(run.id).state is ExecutionState.NEEDS_PERSON
+
+
+def test_an_approval_issue_is_closed_when_nothing_is_left_to_approve(theatre: Theatre) -> None:
+    repository = theatre.own_repository()
+    request = ClearCachesRequest(repository=repository, mode=Mode.APPLY, key_prefix="npm-")
+    run = theatre.start("clear-caches", request)
+    plan = theatre.asked(run.id)
+    shown = f"/repos/{repository}/issues/comments/{plan.comment_id}"
+    theatre.send("alice", "PATCH", shown, json={"body": "not what it was"})
+    theatre.send("alice", "DELETE", f"/repos/{repository}/actions/caches?key=npm-Linux-1&ref=refs/heads/main")
+    theatre.resume(run.id)
+    assert theatre.until("the end", lambda: theatre.ended(run.id)).state == "NothingToDo"
+    issue = f"/repos/{repository}/issues/{plan.issue_number}"
+    assert theatre.send("alice", "GET", issue)["state"] == "closed"
+    assert "Nothing is left to approve" in theatre.send("alice", "GET", f"{issue}/comments")[-1]["body"]
+
+
+def test_a_request_that_was_changed_in_prefect_while_its_run_slept_is_refused(theatre: Theatre) -> None:
+    repository = theatre.own_repository()
+    request = ClearCachesRequest(repository=repository, mode=Mode.APPLY, key_prefix="npm-")
+    run = theatre.start("clear-caches", request)
+    plan = theatre.asked(run.id)
+    theatre.comment(plan, "alice", f"/approve {plan.short_digest}")
+    theatre.comment(plan, "bob", f"/approve {plan.short_digest}")
+    forged = ClearCachesRequest(repository=repository, mode=Mode.APPLY, everything=True)
+    requests.patch(
+        f"{theatre.prefect.url}/flow_runs/{run.id}",
+        json={"parameters": {"request": forged.canonical()}},
+        timeout=10,
+    ).raise_for_status()
+    theatre.resume(run.id)
+    ended = theatre.until("its refusal", lambda: theatre.ended(run.id))
+    assert "was changed in Prefect" in ended.message
+    assert theatre.effects_on(repository) == []
 
 
 def test_an_attempt_whose_triage_is_given_up_has_an_incident_all_the_same(theatre: Theatre) -> None:

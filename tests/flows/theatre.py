@@ -30,7 +30,7 @@ from runbook.installation import Installation
 from runbook.requests import Mode, ProcedureRequest, SweepRequest, TriageRequest
 from runbook.settings import Settings
 
-STORIES = 36
+STORIES = 40
 STEP_SECONDS = 240.0
 """Prefect on SQLite can stall for a minute when a client of it is killed in the middle of a request."""
 LOOK_SECONDS = 0.1
