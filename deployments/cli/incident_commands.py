@@ -9,13 +9,12 @@ from deployments.cli.options import JsonOption
 
 app = typer.Typer(help="Incidents: what failed and what was done about it.")
 
-_LIMIT = 200
-
 
 @app.callback(invoke_without_command=True)
 def list_incidents(
     context: typer.Context,
     everything: Annotated[bool, typer.Option("--all", help="Closed ones too.")] = False,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="Incidents to list.")] = 200,
     as_json: JsonOption = False,
 ) -> None:
     """List incidents, newest first; open ones unless --all is given."""
@@ -26,9 +25,13 @@ def list_incidents(
     from runbook.engine.incidents import Incidents, IncidentState
 
     clock = SystemClock()
+    state = None if everything else IncidentState.OPEN
     with opened_ledger() as ledger:
-        recent = Incidents(ledger, clock=clock).recent(limit=_LIMIT)
-    shown = [one for one in recent if everything or one.state is IncidentState.OPEN]
+        # One more than asked for tells whether there are more.
+        found = Incidents(ledger, clock=clock).recent(state=state, limit=limit + 1)
+    shown = found[:limit]
+    if len(found) > limit:
+        terminal.note(f"Only the newest {limit} are shown; --limit shows more.")
     if as_json:
         terminal.print_json([_as_json(one) for one in shown])
         return

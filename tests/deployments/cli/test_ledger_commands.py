@@ -1,12 +1,15 @@
 """``runbook incidents``, ``journal`` and ``audit``: the ledger alone, without network, policy or credential."""
 
 import sqlite3
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
 from deployments import cli
 from runbook.engine import audit
+from runbook.engine.schema import IncidentRow
 from runbook.installation import Installation
 from tests.deployments.cli.conftest import Runbook
 from tests.deployments.cli.story import Story, product, waiting_plan
@@ -46,6 +49,30 @@ def test_closed_incidents_are_shown_with_all(story: Story, runbook: Runbook, her
     here.engine.incidents.close(listed["id"], resolution="green again")
     assert runbook("incidents", "--json").json == []
     assert [one["resolution"] for one in runbook("incidents", "--all", "--json").json] == ["green again"]
+
+
+def test_open_incident_is_listed_however_many_were_closed_since(
+    story: Story, runbook: Runbook, here: Installation
+) -> None:
+    with here.ledger.write() as session:
+        first = session.scalars(select(IncidentRow)).one()
+        kept = ("repository", "issues_repository", "fingerprint", "failure_class", "severity", "detail")
+        for number in range(1, 202):
+            session.add(
+                IncidentRow(
+                    **{name: getattr(first, name) for name in kept},
+                    title=f"closed {number}",
+                    state="closed",
+                    opened_at=first.opened_at + timedelta(minutes=number),
+                )
+            )
+    ended = runbook("incidents", "--json")
+    assert [one["title"] for one in ended.json] == ["P0: ci-test.yml on main: cache corruption"]
+    assert ended.err == ""
+    everything = runbook("incidents", "--all", "--json")
+    assert [one["title"] for one in everything.json] == [f"closed {number}" for number in range(201, 1, -1)]
+    assert "Only the newest 200 are shown" in everything.err
+    assert len(runbook("incidents", "--all", "--limit", "202", "--json").json) == 202
 
 
 def test_incident_that_does_not_exist_is_a_usage_error(story: Story, runbook: Runbook) -> None:
