@@ -76,12 +76,6 @@ class Entries:
         with self._ledger.read() as session:
             return tuple(JournalEntry.of(row) for row in session.scalars(query))
 
-    def of_execution(self, execution_id: str) -> tuple[JournalEntry, ...]:
-        """Return everything an execution wrote or meant to write, records included, in the order of enrolment."""
-        query = select(EffectRow).where(EffectRow.execution_id == execution_id).order_by(EffectRow.id)
-        with self._ledger.read() as session:
-            return tuple(JournalEntry.of(row) for row in session.scalars(query))
-
     def count_since(self, kind: str, *, params: Mapping[str, Any], since: datetime) -> int:
         """Count the effects of a kind that were claimed since a time and not refused.
 

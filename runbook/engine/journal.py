@@ -8,7 +8,7 @@ tests stop the process.
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from runbook.engine.effects import Effect, EffectClass, Found, ProbeResult
@@ -88,9 +88,12 @@ class Journal:
 
         Only what the product itself changed is touched: an effect that was found done, or never sent, stays.
 
+        Returns:
+            The effect as it stands now: taken back, kept for the reason in its note, or left to a person where no
+            probe can tell whether it, or its undo, took effect. That is no error: the others are still undone.
+
         Raises:
             Transient: Call again later.
-            NeedsPerson: The undo may have taken effect and no probe can tell.
             Fenced: Another process goes on.
         """
         return self._in_turn(self._undo, entry_id, lease)
@@ -109,9 +112,18 @@ class Journal:
                 if not busy.retry_after_seconds or again_at > deadline:
                     raise
                 _LOG.info("Waiting %.0f s: %s", busy.retry_after_seconds, busy.message)
-            while (left := (again_at - clock.now()).total_seconds()) > 0:
-                self._entries.keep_alive(entry_id, lease)
-                clock.sleep(min(left, self._timings.keep_seconds))
+            self._wait_until(again_at, entry_id, lease)
+
+    def _wait_until(self, at: datetime, entry_id: int, lease: Lease | None) -> None:
+        """Let time pass, and say meanwhile that this process is alive.
+
+        Raises:
+            Fenced: Another process took over.
+        """
+        clock = self._world.clock
+        while (left := (at - clock.now()).total_seconds()) > 0:
+            self._entries.keep_alive(entry_id, lease)
+            clock.sleep(min(left, self._timings.keep_seconds))
 
     def _apply(self, entry_id: int, lease: Lease | None) -> JournalEntry:
         entry = self._entries.get(entry_id)
@@ -123,7 +135,7 @@ class Journal:
                 next_step="read `runbook journal` for what happened to it",
             )
         if entry.state is EffectState.CLAIMED:
-            settled = self._settle(entry, self._probe_of(entry.effect))
+            settled = self._settle(entry, lease, self._probe_of(entry.effect))
             if settled is None and entry.effect.effect_class is EffectClass.PROBEABLE:
                 raise self._cannot_tell(entry, "interrupted after its claim")
             if settled is not None and settled.found is Found.DONE:
@@ -137,7 +149,7 @@ class Journal:
     def _undo(self, entry_id: int, lease: Lease | None) -> JournalEntry:
         entry = self._entries.get(entry_id)
         if entry.state is EffectState.CLAIMED:
-            settled = self._settle(entry, self._probe_of(entry.effect))
+            settled = self._settle(entry, lease, self._probe_of(entry.effect))
             if settled is None:
                 return self._needs_person(entry, "it may have been applied, and no probe can tell")
             if settled.found is not Found.DONE:
@@ -167,12 +179,12 @@ class Journal:
             self._boundary("claim.before")
             entry = self._entries.claim(entry, lease, EffectState.CLAIMED)
             self._boundary("claim.after")
-            entry = self._send(entry)
+            entry = self._send(entry, lease)
             if entry.state in SETTLED:
                 return entry
         raise self._unanswered(entry, lease)
 
-    def _send(self, entry: JournalEntry) -> JournalEntry:
+    def _send(self, entry: JournalEntry, lease: Lease | None) -> JournalEntry:
         """Send what is claimed, once; it stays claimed where it got no clear answer and is not there."""
         effect, repeated = entry.effect, entry.sends > 1
         try:
@@ -180,7 +192,7 @@ class Journal:
                 result = effect.apply(self._world, repeated=repeated)
         except Ambiguous as doubt:
             self._boundary("doubt.before")
-            settled = self._settle(entry, self._probe_of(effect))
+            settled = self._settle(entry, lease, self._probe_of(effect))
             if settled is None and effect.effect_class is EffectClass.PROBEABLE:
                 raise self._cannot_tell(entry, str(doubt)) from doubt
             if settled is not None and settled.found is Found.DONE:
@@ -210,7 +222,7 @@ class Journal:
 
         for _ in range(self._timings.max_sends):
             # What may have been sent already (a cancellation, say) gets its time to show before it is sent again.
-            seen = self._settle(entry, probe) if entry.state is EffectState.UNDOING else _look(probe)
+            seen = self._settle(entry, lease, probe) if entry.state is EffectState.UNDOING else _look(probe)
             if seen is None:
                 return self._needs_person(entry, "its undo may have taken effect, and no probe can tell")
             if seen.found is Found.DONE:
@@ -233,7 +245,7 @@ class Journal:
                 entry = self._undone(entry)
                 self._boundary("undo-confirm.after")
                 return entry
-        seen = self._settle(entry, probe)
+        seen = self._settle(entry, lease, probe)
         if seen is not None and seen.found is Found.DONE:
             return self._undone(entry)
         return self._needs_person(entry, "its undo never got a clear answer")
@@ -241,11 +253,16 @@ class Journal:
     def _probe_of(self, effect: Effect) -> Callable[[], ProbeResult]:
         return lambda: effect.probe(self._world)
 
-    def _settle(self, entry: JournalEntry, probe: Callable[[], ProbeResult]) -> ProbeResult | None:
+    def _settle(
+        self, entry: JournalEntry, lease: Lease | None, probe: Callable[[], ProbeResult]
+    ) -> ProbeResult | None:
         """Probe until the world answers, or until it had its time.
 
         Returns:
             The last answer; None where the probe cannot tell at all, or is refused.
+
+        Raises:
+            Fenced: Another process took over meanwhile.
         """
         clock = self._world.clock
         deadline = (entry.claimed_at or clock.now()) + timedelta(seconds=self._timings.settle_seconds)
@@ -253,7 +270,8 @@ class Journal:
             seen = _look(probe)
             if seen.found is Found.DONE or clock.now() >= deadline:
                 return None if seen.found is Found.UNKNOWN else seen
-            clock.sleep(self._timings.probe_interval_seconds)
+            again_at = clock.now() + timedelta(seconds=self._timings.probe_interval_seconds)
+            self._wait_until(again_at, entry.id, lease)
 
     def _confirm(self, entry: JournalEntry, result: dict[str, Any], *, note: str) -> JournalEntry:
         return self._entries.move(entry, EffectState.CONFIRMED, note=note, result=result)

@@ -122,7 +122,7 @@ def test_a_claim_left_by_a_dead_process_that_no_probe_can_tell_needs_a_person(
     with pytest.raises(NeedsPerson, match="took effect"):
         room.engine.journal.apply(entry.id, lease=lease)
     assert room.lamps.sent == sent
-    assert room.engine.entries.of_execution("e1")[0].state is EffectState.NEEDS_PERSON
+    assert room.engine.entries.get(entry.id).state is EffectState.NEEDS_PERSON
 
 
 @pytest.mark.parametrize(("kind", "sent"), [(LightLampAgain, "on hall again"), (RingBell, "on hall again")])
@@ -202,7 +202,7 @@ def test_an_effect_put_off_by_the_other_side_is_as_if_never_sent(room: Room, kin
     for _ in range(7):
         with pytest.raises(Transient):
             room.engine.journal.apply(entry.id, lease=lease)
-        assert room.engine.entries.of_execution("e1")[0].state is EffectState.PLANNED
+        assert room.engine.entries.get(entry.id).state is EffectState.PLANNED
     done = room.engine.journal.apply(entry.id, lease=lease)
     assert (done.state, done.sends) == (EffectState.CONFIRMED, 1)
     assert room.lamps.sent == ["on hall"] * 8
@@ -224,7 +224,7 @@ def test_a_refused_effect_changed_nothing_and_may_be_tried_again(room: Room, err
     room.lamps.fail("on", error)
     with pytest.raises(type(error)):
         room.engine.journal.apply(entry.id, lease=lease)
-    refused = room.engine.entries.of_execution("e1")[0]
+    refused = room.engine.entries.get(entry.id)
     assert (refused.state, refused.sends) == (EffectState.REFUSED, 0)
     assert error.message in refused.note
     done = room.engine.journal.apply(entry.id, lease=lease)

@@ -12,7 +12,7 @@ from runbook.engine.ledger import Ledger
 from runbook.engine.processes import is_provably_dead, process_identity
 from runbook.engine.schema import LeaseRow
 from runbook.engine.states import EffectState
-from runbook.errors import Transient
+from runbook.errors import Ambiguous, Transient
 from tests.runbook.engine import children
 from tests.runbook.engine.conftest import START, TIMINGS, Room
 from tests.runbook.engine.databases import new_ledger_url
@@ -192,6 +192,32 @@ def test_a_stale_token_claims_nothing_and_sends_nothing(
     assert room.lamps.sent == ["on hall"]
     assert room.entries(plan)[1].state is EffectState.PLANNED
     assert other.engine.journal.apply(second.id, lease=fresh).state is EffectState.CONFIRMED
+
+
+@pytest.mark.parametrize("verb", ["on", "off"])
+def test_a_lease_and_its_execution_stay_alive_while_doubt_is_probed(room: Room, verb: str) -> None:
+    """Doubt is probed for twice as long as a lease lasts."""
+    plan = room.store(LightLamp(name="hall"))
+    entry = room.entries(plan)[0]
+    lease = room.engine.leases.acquire(plan.plan.targets, execution_id="e1")
+    looked: list[float] = []
+
+    def look(name: str) -> None:
+        if (
+            name == ("claim.before" if verb == "on" else "undo-claim.before")
+            and f"{verb} hall" in room.lamps.sent
+        ):
+            assert room.engine.leases.acquire_now(plan.plan.targets, execution_id="thief") is None
+            execution = room.engine.executions.get("e1")
+            assert execution is not None
+            looked.append((room.clock.now() - execution.heartbeat_at).total_seconds())
+
+    room.engine.journal._boundary = look
+    room.lamps.fail(verb, Ambiguous("the line went dead"))
+    room.engine.journal.apply(entry.id, lease=lease)
+    room.engine.journal.undo(entry.id, lease=lease)
+    assert len(looked) == 1
+    assert looked[0] <= TIMINGS.lease_seconds / 3
 
 
 def test_every_claim_extends_the_lease(room: Room) -> None:
