@@ -255,7 +255,7 @@ def _show(run: Run, plan: StoredPlan) -> tuple[StoredPlan, GateContext | None]:
     # What approvers read stands before the plan's own comment: a decision must come after that.
     rest = report.plan_rest_markdown(plan.plan, plan.view)
     for number, page in enumerate(rest, start=1):
-        run.comment(place, f"plan-{plan.id}-rest-{number}", page)
+        run.comment(place, f"{plan.pages_above}{number}", page)
     markdown = report.plan_markdown(plan.plan, plan.view, ask=ask, rest=len(rest))
     entry = run.comment(place, f"plan-{plan.id}", markdown)
     result = entry.result or {}

@@ -117,6 +117,7 @@ class PlanFacts(Frozen):
         digest: Its digest.
         other_digests: The digests of every other waiting plan.
         comment_id: The product's comment that showed the plan; decisions must come after it.
+        pages_above: The product's comments before it that show what one comment could not hold.
         expires_at: When it stops being approvable.
         requester: Who asked for it; None where nobody can tell.
         unnamed: Nobody can name the requester: one approver more is needed.
@@ -130,6 +131,7 @@ class PlanFacts(Frozen):
     requester: str | None
     unnamed: bool
     resumed: bool
+    pages_above: tuple[int, ...] = ()
 
 
 class GateDecision(Frozen):
@@ -355,12 +357,13 @@ def _verdict(
 
 
 def _shown_plan_was_edited(plan: PlanFacts, comments: Sequence[IssueComment]) -> bool:
-    return any(comment.id == plan.comment_id and comment.edited for comment in comments)
+    shown = {plan.comment_id, *plan.pages_above}
+    return any(comment.id in shown and comment.edited for comment in comments)
 
 
 def _plan_is_shown(plan: PlanFacts, comments: Sequence[IssueComment]) -> bool:
     # Asked only of an approved plan: a comment that was just posted may be listed a moment late.
-    return any(comment.id == plan.comment_id for comment in comments)
+    return {plan.comment_id, *plan.pages_above} <= {comment.id for comment in comments}
 
 
 def _why_ignored(

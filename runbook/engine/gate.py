@@ -181,11 +181,22 @@ class Gate:
             digest=plan.digest,
             other_digests=tuple(other.digest for other in self._plans.waiting() if other.id != plan.id),
             comment_id=plan.comment_id,
+            pages_above=self._pages_above(plan),
             expires_at=plan.expires_at,
             requester=plan.requester if plan.requester_kind is RequesterKind.PERSON else None,
             unnamed=plan.requester_kind is RequesterKind.UNNAMED,
             resumed=context.resumed,
         )
+
+    def _pages_above(self, plan: StoredPlan) -> tuple[int, ...]:
+        """Return the comments that show the rest of a long plan: whoever edits one changes what people approve."""
+        query = select(EffectRow.key, EffectRow.result).where(
+            EffectRow.execution_id == plan.execution_id, EffectRow.plan_id.is_(None)
+        )
+        pages = f"{plan.execution_id}/{plan.pages_above}"
+        with self._ledger.read() as session:
+            rows = session.execute(query).all()
+        return tuple(int(row.result["comment"]) for row in rows if row.key.startswith(pages) and row.result)
 
     def _comments(self, plan: StoredPlan) -> tuple[IssueComment, ...]:
         if plan.issues_repository is None or plan.issue_number is None:

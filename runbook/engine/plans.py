@@ -51,6 +51,11 @@ class StoredPlan:
     has_incident: bool
 
     @property
+    def pages_above(self) -> str:
+        """How the records are named, but for their number, that show above its comment what that cannot hold."""
+        return f"plan-{self.id}-rest-"
+
+    @property
     def short_digest(self) -> str:
         """The 16 digits that commands and comments accept."""
         return self.digest[:MINIMUM_DIGEST_DIGITS]

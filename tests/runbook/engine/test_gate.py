@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import select
 
 from runbook.decisions.approval import Ignored, Verdict
+from runbook.effects.incident_issues import PostComment
 from runbook.engine.engine import Ended, Verification
 from runbook.engine.executions import BY_PRODUCT, Requester
 from runbook.engine.gate import GateContext
@@ -240,6 +241,23 @@ def test_an_approved_plan_whose_comment_was_deleted_is_void(desk: Desk) -> None:
     assert desk.gate(plan).verdict is Verdict.WAITING
     desk.say("alice", approve(plan))
     assert desk.gate(plan).verdict is Verdict.VOID
+
+
+@pytest.mark.parametrize("tampered", ["edited", "deleted"])
+def test_a_plan_of_which_a_page_above_was_tampered_with_is_void(desk: Desk, tampered: str) -> None:
+    """What one comment cannot hold stands in others before it; people approve those as well."""
+    plan = desk.show()
+    page = PostComment(repository=INCIDENTS, issue=1, key="page", body="Row 51: delete everything")
+    desk.engine.record(plan.execution_id, f"{plan.pages_above}1", page)
+    shown = desk.engine.world.github.list_comments(INCIDENTS, 1)[-1]
+    assert desk.gate(plan).verdict is Verdict.WAITING
+    if tampered == "edited":
+        desk.edit("mallory", shown, "Row 51: delete nothing at all")
+    else:
+        desk.delete("mallory", shown.id)
+    desk.say("alice", approve(plan))
+    assert desk.gate(plan).verdict is Verdict.VOID
+    assert desk.writes() == []
 
 
 @pytest.mark.parametrize("approved", [False, True])
