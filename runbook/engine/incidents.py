@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from runbook.clock import Clock
 from runbook.decisions.outage import OpenIncident, Together, decide_outage, fingerprint_prefix
+from runbook.decisions.severity import AffectedRef
 from runbook.engine import audit
 from runbook.engine.audit import PRODUCT
 from runbook.engine.executions import Execution
@@ -254,7 +255,9 @@ class Incidents:
             )
 
     def open_ones(self, repository: str, *, limit: int) -> tuple["OpenOne", ...]:
-        """Return a repository's open incidents that have an issue, newest first, with what still needs care.
+        """Return a repository's open incidents that have an issue, with what still needs care.
+
+        Newest first, those of pull requests last: nobody may ever mend an abandoned one.
 
         Args:
             repository: owner/name.
@@ -267,7 +270,7 @@ class Incidents:
                 IncidentRow.state == IncidentState.OPEN,
                 IncidentRow.issue_number.is_not(None),
             )
-            .order_by(IncidentRow.id.desc())
+            .order_by(IncidentRow.scope.startswith(AffectedRef.PULL_REQUEST), IncidentRow.id.desc())
             .limit(limit)
         )
         with self._ledger.read() as session:

@@ -436,6 +436,19 @@ def test_what_a_person_closed_is_closed_whatever_its_runs_say(
     assert incidents.open_ones(REPOSITORY, limit=5) == ()
 
 
+def test_open_incidents_are_listed_newest_first_and_those_of_pull_requests_last(
+    executions: Executions, incidents: Incidents
+) -> None:
+    scopes = ("default_branch:main", "pull_request:topic", "release:v1", "pull_request:spike")
+    ids = []
+    for number, scope in enumerate(scopes):
+        begin(executions, f"e{number}")
+        incident = open_incident(incidents, f"e{number}", scope=scope)
+        ids.append(incidents.issue_opened(incident.id, number=number + 1, url="u").id)
+    listed = [one.incident.id for one in incidents.open_ones(REPOSITORY, limit=3)]
+    assert listed == [ids[2], ids[0], ids[3]]
+
+
 def test_something_more_urgent_makes_its_incident_as_urgent(
     executions: Executions, incidents: Incidents
 ) -> None:
