@@ -14,7 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DBAPIError,
+    InterfaceError,
+    NoSuchModuleError,
+    OperationalError,
+    TimeoutError,
+)
 from sqlalchemy.orm import Session
 
 from runbook.engine.migration import migrate
@@ -34,7 +41,7 @@ class Ledger:
 
     Args:
         url: A SQLAlchemy URL (``sqlite:////var/lib/runbook/ledger.db``, ``postgresql://…``).
-        busy_timeout_seconds: How long a transaction waits for another one.
+        busy_timeout_seconds: How long a transaction waits for another one, and for a connection.
         upgrade: Bring a ledger of an older schema version up to this program's.
 
     Raises:
@@ -53,8 +60,8 @@ class Ledger:
                 "RUNBOOK_LEDGER_URL is not a database URL.",
                 next_step="set it to something like sqlite:////var/lib/runbook/ledger.db",
             ) from error
-        if parsed.get_backend_name() == "sqlite" and parsed.database and parsed.database != ":memory:":
-            _make_file(Path(parsed.database))
+        if path := _file_of(parsed):
+            _make_file(path)
         self._engine = _create_engine(parsed, busy_timeout_seconds)
         self._shown_url = parsed.render_as_string(hide_password=True)
         if self._engine.dialect.name == "sqlite":
@@ -118,8 +125,14 @@ class Ledger:
     def _translated(self) -> Iterator[None]:
         try:
             yield
-        except OperationalError as error:
+        except (OperationalError, InterfaceError) as error:
             raise _ledger_error(self._shown_url, error) from error
+        except TimeoutError as error:
+            raise LedgerError(
+                f"The ledger {self._shown_url} had no connection free for too long.",
+                unchanged="This transaction changed nothing.",
+                next_step="try again; if it stays so, look for a thread of this process that hangs",
+            ) from error
         except DBAPIError as error:
             if isinstance(error.orig, sqlite3.DatabaseError) and "not a database" in str(error.orig):
                 raise LedgerError(
@@ -128,6 +141,13 @@ class Ledger:
                     next_step="name another file in RUNBOOK_LEDGER_URL",
                 ) from error
             raise
+
+
+def _file_of(url: URL) -> Path | None:
+    """Return the file that a URL names; None on a server, or in memory."""
+    if url.get_backend_name() != "sqlite" or url.database in {None, "", ":memory:"}:
+        return None
+    return Path(str(url.database))
 
 
 def _make_file(path: Path) -> None:
@@ -147,6 +167,9 @@ def _make_file(path: Path) -> None:
 
 def _create_engine(url: URL, busy_timeout_seconds: float) -> Engine:
     connect_args: dict[str, Any] = {}
+    # A database in memory has one connection, for which nobody waits.
+    in_memory = url.get_backend_name() == "sqlite" and _file_of(url) is None
+    pool_args = {} if in_memory else {"pool_timeout": busy_timeout_seconds}
     if url.get_backend_name() == "sqlite":
         connect_args = {"timeout": busy_timeout_seconds, "check_same_thread": False}
     elif url.get_backend_name() == "postgresql":
@@ -157,7 +180,9 @@ def _create_engine(url: URL, busy_timeout_seconds: float) -> Engine:
         }
     try:
         # An error shows the statement without its values, which are what others said: it ends in Prefect's states.
-        return create_engine(url, connect_args=connect_args, hide_parameters=True, pool_pre_ping=True)
+        return create_engine(
+            url, connect_args=connect_args, hide_parameters=True, pool_pre_ping=True, **pool_args
+        )
     except (NoSuchModuleError, ModuleNotFoundError) as error:
         raise LedgerError(
             f"RUNBOOK_LEDGER_URL names a kind of database, {url.drivername}, that nothing here can talk to.",
@@ -211,7 +236,7 @@ def _begin_on_postgresql(connection: Connection) -> None:
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_ADVISORY_LOCK})")
 
 
-def _ledger_error(shown_url: str, error: OperationalError) -> LedgerError:
+def _ledger_error(shown_url: str, error: OperationalError | InterfaceError) -> LedgerError:
     text = str(error.orig)
     if "locked" in text or "busy" in text or "lock timeout" in text:
         return LedgerError(

@@ -4,13 +4,14 @@ import os
 import sqlite3
 import tempfile
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
+import psycopg
 import pytest
 from sqlalchemy import select, text
-from sqlalchemy.exc import IntegrityError, StatementError
+from sqlalchemy.exc import IntegrityError, InterfaceError, StatementError, TimeoutError
 
 from runbook.engine import audit
 from runbook.engine.ledger import Ledger
@@ -109,6 +110,29 @@ def test_a_ledger_locked_for_too_long_says_so_and_works_again_afterwards(tmp_pat
             assert session.scalars(select(RequestRow.id)).all() == []
     with ledger.write() as session:
         session.add(request(1, now))
+
+
+def test_a_ledger_that_has_no_connection_left_says_so_and_works_again_afterwards(tmp_path: Path) -> None:
+    """A process may have more threads than its pool has connections."""
+    ledger = Ledger(new_ledger_url(tmp_path), busy_timeout_seconds=0.05)
+    version = select(MetaRow.schema_version)
+    with ExitStack() as others:
+        for _ in range(15):
+            others.enter_context(ledger.read()).scalar(version)
+        with pytest.raises(LedgerError, match="no connection") as raised, ledger.read() as session:
+            session.scalar(version)
+    assert isinstance(raised.value.__cause__, TimeoutError)
+    assert "changed nothing" in raised.value.unchanged
+    with ledger.read() as session:
+        assert session.scalar(version) == SCHEMA_VERSION
+    ledger.close()
+
+
+def test_a_ledger_whose_connection_was_closed_says_so(ledger: Ledger) -> None:
+    """As PostgreSQL's driver says it, when the server ends while a transaction is under way."""
+    closed = InterfaceError("SELECT 1", {}, psycopg.InterfaceError("the connection is closed"))
+    with pytest.raises(LedgerError, match="the connection is closed"), ledger.write():
+        raise closed
 
 
 def test_an_existing_ledger_opens_while_another_process_writes(tmp_path: Path) -> None:
