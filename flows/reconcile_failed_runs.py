@@ -114,13 +114,18 @@ class _Pass:
     def _close_mended(self, repository: str) -> None:
         incidents = self.here.engine.incidents
         for one in incidents.open_ones(repository, limit=self.here.policy.reconcile.incidents_per_pass):
+            self.here.engine.leases.keep(self.lease)
             place = place_of_incident(one.incident)
-            if not one.executions and not is_open_issue(place.repository, place.number):
-                if self.apply:
-                    incidents.closed_by_hand(one.incident.id, resolution="its issue was closed by hand")
-                self.done.append(f"{place.repository}#{place.number} was closed by hand")
+            try:
+                if one.executions or is_open_issue(place.repository, place.number):
+                    self._close_resolved(one)
+                    continue
+            except RunbookError as error:  # one that cannot be looked at keeps no other waiting
+                self.failed.append(f"{place.repository}#{place.number}: {error}")
                 continue
-            self._close_resolved(one)
+            if self.apply:
+                incidents.closed_by_hand(one.incident.id, resolution="its issue was closed by hand")
+            self.done.append(f"{place.repository}#{place.number} was closed by hand")
 
     def _close_resolved(self, one: OpenOne) -> None:
         """Close an incident whose runs are green again, or let the plan that waits for one of them see it."""

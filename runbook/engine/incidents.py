@@ -232,11 +232,15 @@ class Incidents:
     def closed_by_hand(self, incident_id: int, *, resolution: str) -> None:
         """Close one whose issue a person closed: whatever its runs say, they need our care no more.
 
+        One that an execution is at work on stays open: what has joined it meanwhile opens the issue again.
+
         Args:
             incident_id: The incident.
             resolution: What was seen.
         """
         with self._ledger.write() as session:
+            if _open_executions(session, incident_id):
+                return
             for attempt in _unresolved(session, incident_id):
                 attempt.resolved_at = self._clock.now()
             row = session.get_one(IncidentRow, incident_id)

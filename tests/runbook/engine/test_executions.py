@@ -431,6 +431,9 @@ def test_what_a_person_closed_is_closed_whatever_its_runs_say(
     (one,) = incidents.open_ones(REPOSITORY, limit=5)
     assert (one.incident.id, one.runs, [e.id for e in one.executions]) == (incident.id, {7}, ["e1"])
     incidents.closed_by_hand(incident.id, resolution="by alice")
+    assert incidents.get(incident.id).state is IncidentState.OPEN, "e1 is at work on it"
+    executions.end("e1", ExecutionState.REJECTED, reason="r")
+    incidents.closed_by_hand(incident.id, resolution="by alice")
     closed = incidents.get(incident.id)
     assert (closed.state, closed.resolution, closed.closings) == (IncidentState.CLOSED, "by alice", 1)
     assert incidents.open_ones(REPOSITORY, limit=5) == ()
