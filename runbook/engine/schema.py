@@ -88,12 +88,13 @@ class ExecutionRow(Base):
     requester_kind: Mapped[str]
     state: Mapped[str] = mapped_column(index=True)
     reason: Mapped[str] = mapped_column(default="")
-    incident_id: Mapped[int | None] = mapped_column(ForeignKey("incidents.id"))
+    incident_id: Mapped[int | None] = mapped_column(ForeignKey("incidents.id"), index=True)
     process: Mapped[str]
     revivals: Mapped[int] = mapped_column(default=0)
     started_at: Mapped[datetime]
     heartbeat_at: Mapped[datetime]
     ended_at: Mapped[datetime | None]
+    __table_args__ = (Index("executions_by_requester", "requester", "started_at"),)
 
 
 class OpenTargetRow(Base):
@@ -123,7 +124,10 @@ class IncidentRow(Base):
     detail: Mapped[dict[str, Any]]
     opened_at: Mapped[datetime]
     closed_at: Mapped[datetime | None]
-    __table_args__ = (Index("incidents_by_fingerprint", "repository", "fingerprint", "state"),)
+    __table_args__ = (
+        Index("incidents_by_fingerprint", "repository", "fingerprint", "state"),
+        Index("incidents_by_state", "state", "repository"),
+    )
 
 
 class AttemptRow(Base):
@@ -133,7 +137,7 @@ class AttemptRow(Base):
     repository: Mapped[str] = mapped_column(primary_key=True)
     run_id: Mapped[int] = mapped_column(primary_key=True)
     run_attempt: Mapped[int] = mapped_column(primary_key=True)
-    execution_id: Mapped[str] = mapped_column(ForeignKey("executions.id"))
+    execution_id: Mapped[str] = mapped_column(ForeignKey("executions.id"), index=True)
     incident_id: Mapped[int | None] = mapped_column(ForeignKey("incidents.id"), index=True)
     resolved_at: Mapped[datetime | None]
 
@@ -143,7 +147,7 @@ class PlanRow(Base):
 
     __tablename__ = "plans"
     id: Mapped[str] = mapped_column(primary_key=True)
-    digest: Mapped[str]
+    digest: Mapped[str] = mapped_column(index=True)
     execution_id: Mapped[str] = mapped_column(ForeignKey("executions.id"), index=True)
     procedure: Mapped[str]
     repository: Mapped[str]
@@ -194,6 +198,7 @@ class EffectRow(Base):
     claimed_at: Mapped[datetime | None]
     confirmed_at: Mapped[datetime | None]
     undone_at: Mapped[datetime | None]
+    __table_args__ = (Index("effects_by_kind", "kind", "claimed_at"),)
 
 
 class ApprovalRow(Base):
@@ -273,7 +278,7 @@ class AuditRow(Base):
     at: Mapped[datetime]
     actor: Mapped[str]
     event: Mapped[str]
-    subject: Mapped[str]
+    subject: Mapped[str] = mapped_column(index=True)
     body: Mapped[dict[str, Any]]
     previous_hash: Mapped[str]
     hash: Mapped[str]

@@ -1,4 +1,4 @@
-"""What the gateway keeps (deliveries, page decisions, refused codes), and how far an incident is resolved."""
+"""What the gateway keeps (deliveries, page decisions, refused codes), how far an incident is resolved, and indexes."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,7 +8,7 @@ down_revision = None  # schema version 1 is what the first release made
 
 
 def upgrade() -> None:
-    """Add the tables, and to incidents and attempts what an incident's end depends on."""
+    """Add the tables, to incidents and attempts what an incident's end depends on, and an index for each look-up."""
     big = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
     op.create_table(
         "deliveries",
@@ -49,3 +49,10 @@ def upgrade() -> None:
     op.add_column("executions", sa.Column("request_digest", sa.Text(), nullable=False, server_default=""))
     op.add_column("incidents", sa.Column("scope", sa.Text(), nullable=False, server_default=""))
     op.add_column("attempts", sa.Column("resolved_at", sa.String(32)))
+    op.create_index("ix_attempts_execution_id", "attempts", ["execution_id"])
+    op.create_index("ix_audit_subject", "audit", ["subject"])
+    op.create_index("effects_by_kind", "effects", ["kind", "claimed_at"])
+    op.create_index("ix_executions_incident_id", "executions", ["incident_id"])
+    op.create_index("executions_by_requester", "executions", ["requester", "started_at"])
+    op.create_index("incidents_by_state", "incidents", ["state", "repository"])
+    op.create_index("ix_plans_digest", "plans", ["digest"])
