@@ -15,12 +15,17 @@ from collections.abc import Iterator
 PLACEHOLDER = "***"
 # Shorter values occur in ordinary words; hiding them would blank out text and tell where they are.
 MINIMUM_SECRET_LENGTH = 6
+# Somebody's log line or answer can be in a record's message; nobody reads so much of it.
+MAX_RECORD_CHARACTERS = 65_536
+# More than most secrets are long: what is left of one at a cut goes with it.
+_CUT_MARGIN_CHARACTERS = 8_192
 
 _registered: frozenset[str] = frozenset()
 _registry_lock = threading.Lock()
 
-# Each pattern hides the group named `secret`, or the whole match. Every repeat is over one character class
-# that excludes what follows it, so that a hostile text costs linear time.
+# Each pattern hides the group named `secret`, or the whole match. A hostile text costs linear time: every repeat is
+# over one character class that excludes what follows it, and either nothing need follow, or no second start can lie
+# within what the repeat read in vain, or the repeat is bounded.
 _SHAPES = tuple(
     re.compile(pattern)
     for pattern in (
@@ -41,7 +46,10 @@ _SHAPES = tuple(
         r"\b[rs]k_live_[A-Za-z0-9]{16,}|\bSG\.[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{16,}|\bdckr_pat_[A-Za-z0-9_-]{16,}",
         r"\bnpm_[A-Za-z0-9]{30,}|\bpypi-[A-Za-z0-9_-]{30,}|\bglpat-[A-Za-z0-9_-]{16,}|\bAIza[A-Za-z0-9_-]{35}",
         # JSON web tokens; a private key, also one whose end was cut off.
-        r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*",
+        # ("-eyJ-eyJ" has many starts in one run of letters: each run is read once, and only one that two more follow
+        # is looked through.)
+        r"(?<![A-Za-z0-9_-])(?=[A-Za-z0-9_-]{11,}\.[A-Za-z0-9_-]{8,}\.)[A-Za-z0-9_-]*?"
+        r"\b(?P<secret>eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*)",
         r"(?s:-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----.*?"
         r"(?:-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----|\Z))",
         # Headers, and what curl and URLs carry.
@@ -133,7 +141,7 @@ _BLOCK_START = re.compile(r"(?m)^([-+=/!.?])")
 _ORDERED_LIST = re.compile(r"(?m)^(\d{1,9})([.)])(?!\S)")
 _REFERENCES = re.compile(r"(?i)[@#]|www(?=\.)|\bGH(?=-\d)|(?<=:)//")
 # A path (/usr/bin/ld) is none: its first word goes on with a slash or a dot.
-_COMMAND_LINE = re.compile(r"(?m)^(\s*)(/[A-Za-z][\w-]*)(?![\w/.-])")
+_COMMAND_LINE = re.compile(r"(?m)^([^\S\n]*)(/[A-Za-z][\w-]*)(?![\w/.-])")
 
 
 def neutralise_terminal(text: str) -> str:
@@ -210,14 +218,22 @@ def _scrub_record(record: logging.LogRecord) -> None:
         # A caller's format string that does not fit its arguments must neither leak them nor end the run.
         message = f"{record.msg} (arguments left out: {type(error).__name__})"
     # Logs are read on terminals, and what a job or a cache is called is somebody else's choice.
-    record.msg = scrub(neutralise_terminal(message))
+    record.msg = _safe_to_log(message)
     record.args = ()
     if record.exc_info and record.exc_info[0] is not None:
-        record.exc_text = scrub(neutralise_terminal(_FORMATTER.formatException(record.exc_info)))
+        record.exc_text = _safe_to_log(_FORMATTER.formatException(record.exc_info))
     # Handlers print exc_text where there is no exc_info; with it, some would format the exception anew.
     record.exc_info = None
     if record.stack_info:
-        record.stack_info = scrub(record.stack_info)
+        record.stack_info = _safe_to_log(record.stack_info)
+
+
+def _safe_to_log(text: str) -> str:
+    if len(text) <= MAX_RECORD_CHARACTERS:
+        return scrub(neutralise_terminal(text))
+    # A secret that the cut divides has no shape any more: the end of what was scrubbed goes too.
+    kept = scrub(neutralise_terminal(text[:MAX_RECORD_CHARACTERS]))[:-_CUT_MARGIN_CHARACTERS]
+    return f"{kept} [cut: {len(text)} characters in all]"
 
 
 def install_log_scrubber() -> None:

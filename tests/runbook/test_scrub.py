@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 import unicodedata
 from collections.abc import Iterator
 
@@ -16,6 +17,7 @@ from markdown_it import MarkdownIt
 from runbook import scrub as scrub_module
 from runbook.errors import Denied
 from runbook.scrub import (
+    MAX_RECORD_CHARACTERS,
     install_log_scrubber,
     markdown_code_block,
     neutralise_markdown,
@@ -141,6 +143,46 @@ def test_hostile_text_takes_linear_time(text: str) -> None:
     subprocess.run([sys.executable, "-c", code], input=text, text=True, check=True, timeout=20)
 
 
+_HOSTILE = (
+    *("-eyJ", "-eyJaaaaaaaa", "-eyJaaaaaaaa.", "-eyJaaaaaaaa-", "eyJaaaaaaaa.-eyJaaaaaaaa.", "-SG.", "-SG-"),
+    *("  \n", "\n", "\t", " ", "\n/a", "://:", "://a:b", "-----BEGIN ", "-----BEGIN PRIVATE KEY-----"),
+    *(
+        "token=",
+        '"token":"',
+        "&token=",
+        "authorization: token ",
+        "basic ",
+        "hooks.slack.com/",
+        "-sk-",
+        "-hvs.",
+    ),
+    *("\x1b[", "\x1b]", "\x1b[0 ", "\x9d", "`", "<!--", "_", "1."),
+)
+
+
+def _seconds(text: str) -> float:
+    before = time.process_time()
+    scrub(text)
+    neutralise_markdown(text)
+    markdown_code_block(text)
+    return time.process_time() - before
+
+
+@pytest.mark.parametrize("seed", _HOSTILE)
+def test_four_times_as_much_hostile_text_takes_about_four_times_as_long(seed: str) -> None:
+    few, many = (seed * (size // len(seed)) for size in (32_000, 128_000))
+    # What is quick is not measured well; what is quadratic takes sixteen times as long.
+    taken = min(_seconds(many) for _ in range(2))
+    assert taken < 0.1 or taken < 9 * min(_seconds(few) for _ in range(3))
+
+
+@pytest.mark.parametrize("before", ["", "-", "--", "jwt-", "a.", "eyJ-", "x-y.z-", "=", "/"])
+@pytest.mark.parametrize("after", ["", " ", ".", ".more.parts", "\n"])
+def test_web_token_is_hidden_whatever_stands_beside_it(before: str, after: str) -> None:
+    shown = scrub(before + CREDENTIALS["web token"] + after)
+    assert not any(part in shown for part in CREDENTIALS["web token"].split(".") if part != "eyJ")
+
+
 # --- Foreign text ---
 
 
@@ -240,6 +282,11 @@ def test_nothing_inside_a_code_block_ends_it_or_is_a_command(text: str) -> None:
     assert "<!--" not in block
 
 
+@pytest.mark.parametrize("space", ["", " ", "\t", "\u00a0", "\u3000", "\n\n  "])
+def test_a_command_in_a_code_block_is_broken_after_any_space(space: str) -> None:
+    assert f"\n{space}\u200b/approve" in markdown_code_block(f"a\n{space}/approve 0123")
+
+
 def test_paths_in_a_code_block_can_be_copied() -> None:
     assert "\n/usr/bin/ld: cannot find -lfoo\n" in markdown_code_block("/usr/bin/ld: cannot find -lfoo")
 
@@ -310,6 +357,25 @@ def test_log_records_carry_no_secret_in_message_arguments_or_exception(
     assert all(canary not in str(vars(record)) for record in caplog.records)
     assert "ValueError: bad value ***" in caplog.text
     assert "sent {'Authorization': '***'}" in caplog.text
+
+
+@pytest.mark.usefixtures("_scrubbed_logs")
+@pytest.mark.parametrize("at", [0, 40_000, 57_000, 65_500, 65_530, 65_536, 70_000])
+def test_log_record_is_cut_and_no_part_of_a_secret_is_left_at_the_cut(
+    caplog: pytest.LogCaptureFixture, at: int
+) -> None:
+    canary = "canary-0123456789" * 4
+    register_secret(canary)
+    log = logging.getLogger("some.library")
+    text = "." * at + canary + "." * 200_000
+    log.warning("%s", text)
+    try:
+        raise ValueError(text)
+    except ValueError:
+        log.exception("no")
+    assert "canary" not in caplog.text
+    assert len(caplog.text) < 2 * MAX_RECORD_CHARACTERS
+    assert f"[cut: {len(text)} characters in all]" in caplog.text
 
 
 @pytest.mark.usefixtures("_scrubbed_logs")
