@@ -139,7 +139,7 @@ _BREAK = "\u200b"
 _MARKDOWN = re.compile(r"[\\`*\[\]<>|~$&]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
 _BLOCK_START = re.compile(r"(?m)^([-+=/!.?])")
 _ORDERED_LIST = re.compile(r"(?m)^(\d{1,9})([.)])(?!\S)")
-_REFERENCES = re.compile(r"(?i)[@#]|www(?=\.)|\bGH(?=-\d)|(?<=:)//")
+_REFERENCES = re.compile(r"(?i)[@#]|www(?=\.)|\bGH(?=-\d)|(?<=:)//|<(?=!--)")
 # A path (/usr/bin/ld) is none: its first word goes on with a slash or a dot.
 _COMMAND_LINE = re.compile(r"(?m)^([^\S\n]*)(/[A-Za-z][\w-]*)(?![\w/.-])")
 

@@ -216,6 +216,7 @@ def test_markdown_shows_foreign_text_as_plain_words_only(text: str) -> None:
 
 
 @given(MARKUP)
+@example("a <!-- b -->")
 @settings(max_examples=300)
 def test_no_mention_reference_link_or_command_is_left_in_markdown(text: str) -> None:
     raw = neutralise_markdown(text)
