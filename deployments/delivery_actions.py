@@ -95,16 +95,13 @@ class PlanWaker:
         """
         woken = [
             plan.short_digest
-            for plan in self._plans.waiting()
-            if _concerned(plan, wanted, policy) and self._wake(plan.execution_id) is Woken.RESUMED
+            for plan in self._plans.waiting_on(
+                wanted.issues_repository, wanted.issue_number, digits=wanted.digits
+            )
+            if _may_decide(wanted.login, plan, policy) and self._wake(plan.execution_id) is Woken.RESUMED
         ]
         return f"plans woken: {', '.join(woken)}" if woken else "no waiting plan of an approver's"
 
 
-def _concerned(plan: StoredPlan, wanted: WakePlans, policy: Policy) -> bool:
-    if (plan.issue_number, (plan.issues_repository or "").casefold()) != (
-        wanted.issue_number,
-        wanted.issues_repository.casefold(),
-    ) or not plan.digest.startswith(wanted.digits):
-        return False
-    return policy.approval_rule(plan.plan.procedure, plan.plan.repository).names(wanted.login)
+def _may_decide(login: str, plan: StoredPlan, policy: Policy) -> bool:
+    return policy.approval_rule(plan.plan.procedure, plan.plan.repository).names(login)

@@ -122,8 +122,7 @@ class Dispatcher:
         before.ledger.close()  # the leases, which keep it, open it again
 
     def _look_at_all(self, lease: Lease | None) -> None:
-        # Without a comment its run is still about to show it.
-        waiting = [plan for plan in self._here.engine.plans.waiting() if plan.comment_id is not None]
+        waiting = self._here.engine.plans.waiting(shown=True)
         unanswered: list[tuple[StoredPlan, Transient]] = []
         looked_at = in_a_row = 0
         in_turn, self._gave_up_at = _in_turn(waiting, self._gave_up_at), None

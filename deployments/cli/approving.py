@@ -87,10 +87,9 @@ def decide(here: Installation, digits: str, *, choice: Choice, reason: str) -> D
 
 def plan_facts(here: Installation, plan: StoredPlan) -> PlanFacts:
     """Return what the gate knows of a plan that is shown on GitHub."""
-    waiting = here.engine.plans.waiting()
     return PlanFacts(
         digest=plan.digest,
-        other_digests=tuple(other.digest for other in waiting if other.id != plan.id),
+        other_digests=here.engine.plans.waiting_digests(other_than=plan.id),
         comment_id=plan.comment_id or 0,
         expires_at=plan.expires_at,
         requester=plan.requester if plan.requester_kind is RequesterKind.PERSON else None,

@@ -179,7 +179,7 @@ class Gate:
             )
         return PlanFacts(
             digest=plan.digest,
-            other_digests=tuple(other.digest for other in self._plans.waiting() if other.id != plan.id),
+            other_digests=self._plans.waiting_digests(other_than=plan.id),
             comment_id=plan.comment_id,
             pages_above=self._pages_above(plan),
             expires_at=plan.expires_at,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
 from runbook.clock import Clock
@@ -169,11 +169,33 @@ class Plans:
             row = session.scalars(query).first()
             return None if row is None else self._stored(session, row)
 
-    def waiting(self) -> tuple[StoredPlan, ...]:
-        """Return every plan that waits for approval, oldest first."""
-        query = select(PlanRow).where(PlanRow.state == PlanState.WAITING).order_by(PlanRow.created_at)
+    def waiting(self, *, shown: bool = False) -> tuple[StoredPlan, ...]:
+        """Return every plan that waits for approval, oldest first.
+
+        Args:
+            shown: Only those that a comment shows: of another, the run is still about to post it.
+        """
+        return self._waiting(*([PlanRow.comment_id.is_not(None)] if shown else []))
+
+    def waiting_on(self, issues_repository: str, issue_number: int, *, digits: str) -> tuple[StoredPlan, ...]:
+        """Return the plans that wait for approval on an issue, and whose digest begins so.
+
+        Args:
+            issues_repository: owner/name, however it is spelt.
+            issue_number: The issue.
+            digits: The first digits of the digest, lower case.
+        """
+        return self._waiting(
+            PlanRow.issue_number == issue_number,
+            func.lower(PlanRow.issues_repository) == issues_repository.lower(),
+            PlanRow.digest.startswith(digits, autoescape=True),
+        )
+
+    def waiting_digests(self, *, other_than: str) -> tuple[str, ...]:
+        """Return the digests of the plans that wait for approval, but for one, by its id."""
+        query = select(PlanRow.digest).where(PlanRow.state == PlanState.WAITING, PlanRow.id != other_than)
         with self._ledger.read() as session:
-            return tuple(self._stored(session, row) for row in session.scalars(query))
+            return tuple(session.scalars(query))
 
     def by_digits(self, digits: str) -> StoredPlan:
         """Return the waiting plan whose digest begins with ``digits``.
@@ -188,11 +210,7 @@ class Plans:
                 unchanged="Nothing was approved or rejected.",
                 next_step="copy the digits from the plan, or list them with `runbook approvals`",
             )
-        query = select(PlanRow).where(
-            PlanRow.state == PlanState.WAITING, PlanRow.digest.startswith(digits, autoescape=True)
-        )
-        with self._ledger.read() as session:
-            found = [self._stored(session, row) for row in session.scalars(query.limit(2))]
+        found = self._waiting(PlanRow.digest.startswith(digits, autoescape=True))
         if len(found) != 1:
             raise UsageError(
                 f"{'More than one' if found else 'No'} waiting plan has the digest {digits}…",
@@ -259,6 +277,13 @@ class Plans:
         with self._ledger.read() as session:
             counts = {PlanState(state): int(count) for state, count in session.execute(query)}
         return Scorecard(tried=sum(counts.values()), helped=counts.get(PlanState.DONE, 0))
+
+    def _waiting(self, *wanted: ColumnElement[bool]) -> tuple[StoredPlan, ...]:
+        query = (
+            select(PlanRow).where(PlanRow.state == PlanState.WAITING, *wanted).order_by(PlanRow.created_at)
+        )
+        with self._ledger.read() as session:
+            return tuple(self._stored(session, row) for row in session.scalars(query))
 
     def _take(self, session: Session, target: str, execution_id: str, now: datetime) -> None:
         row = session.get(OpenTargetRow, target)

@@ -38,6 +38,7 @@ from runbook.engine.leases import Leases
 from runbook.engine.ledger import Ledger
 from runbook.engine.plan import Plan, PlanView
 from runbook.engine.plans import Plans, StoredPlan
+from runbook.engine.schema import PlanRow
 from runbook.errors import Conflict, Denied, LedgerError, PolicyError, RunbookError, Transient, UsageError
 from runbook.policy import Policy
 from runbook.requests import Mode, ProcedureRequest, TriageRequest
@@ -503,6 +504,15 @@ def test_only_an_approver_s_words_wake_the_plan_that_they_name(
     said = PlanWaker(Plans(ledger, clock=clock), wake=wake)(wanted, POLICY)
     assert found == woken
     assert (plan.short_digest in said) is bool(woken)
+
+
+def test_plan_of_another_issue_is_not_even_read(
+    ledger: Ledger, clock: VirtualClock, plan: StoredPlan
+) -> None:
+    with ledger.write() as session:
+        session.get_one(PlanRow, plan.id).body = {"written": "by another version"}
+    wanted = WakePlans(issues_repository=REPOSITORY, issue_number=8, digits=plan.short_digest, login="alice")
+    assert "no waiting plan" in PlanWaker(Plans(ledger, clock=clock))(wanted, POLICY)
 
 
 # ---- One instance ------------------------------------------------------------------------------------------------

@@ -396,3 +396,12 @@ def test_a_comment_that_counted_for_one_plan_counts_for_no_other(desk: Desk, spe
     decision = desk.gate(second)
     assert Ignored.USED in {ignored.why for ignored in decision.ignored}
     assert decision.verdict is not Verdict.APPROVED
+
+
+def test_a_plan_that_this_program_cannot_read_keeps_no_other_waiting(desk: Desk) -> None:
+    """Of the other plans only the digests are wanted, and read."""
+    plan, other = desk.show(desk.clear()), desk.show(desk.rerun(), execution_id="e2")
+    with desk.engine.ledger.write() as session:
+        session.get_one(PlanRow, other.id).body = {"written": "by another version"}
+    desk.say("alice", approve(plan))
+    assert desk.gate(plan).verdict is Verdict.APPROVED

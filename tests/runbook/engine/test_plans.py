@@ -113,6 +113,34 @@ def test_a_stored_plan_says_who_asked_and_until_when_it_waits(room: Room) -> Non
     assert room.engine.plans.waiting() == (plan,)
 
 
+def test_plans_that_wait_are_found_by_the_issue_and_the_digits_that_a_comment_names(room: Room) -> None:
+    plan = room.store(HALL, waiting=True)
+    room.store(STAIRS, execution_id="e2", waiting=True)
+    plans = room.engine.plans
+    assert plans.waiting(shown=True) == ()
+    placed = plans.placed(plan.id, issues_repository="Acme/House", issue_number=7, issue_url="u")
+    assert plans.waiting_on("acme/house", 7, digits=plan.short_digest) == (placed,)
+    assert plans.waiting(shown=True) == (), "its run has yet to post the comment"
+    shown = plans.shown(plan.id, comment_id=1)
+    assert plans.waiting(shown=True) == (shown,)
+    for repository, number, digits in (
+        ("acme/house", 8, plan.digest),
+        ("acme/hous_", 7, plan.digest),
+        ("acme/house", 7, "%"),
+        ("acme/house", 7, "0" * 16),
+    ):
+        assert plans.waiting_on(repository, number, digits=digits) == ()
+    plans.end(plan.id, PlanState.REJECTED, reason="no")
+    assert plans.waiting_on("acme/house", 7, digits=plan.digest) == plans.waiting(shown=True) == ()
+
+
+def test_the_digests_of_the_other_waiting_plans_are_told(room: Room) -> None:
+    plan = room.store(HALL, waiting=True)
+    other = room.store(STAIRS, execution_id="e2", waiting=True)
+    room.store(CELLAR, execution_id="e3")
+    assert room.engine.plans.waiting_digests(other_than=plan.id) == (other.digest,)
+
+
 def test_a_newer_plan_supersedes_one_that_waits_for_a_common_target(room: Room) -> None:
     old = room.store(HALL, STAIRS, execution_id="e1", waiting=True)
     room.engine.executions.wait("e1")
