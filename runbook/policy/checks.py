@@ -159,10 +159,10 @@ def _check_scheduled(policy: Policy) -> Iterator[Problem]:
         if run.max_effects > cap:
             reason = f"{run.max_effects} is above caps.effects_per_plan ({cap})"
             yield Problem(f"scheduled[{position}].max_effects", reason)
-        if run.quorum > len(policy.approvals.approvers):
-            reason = (
-                f"{run.quorum} must approve, but approvals.approvers names {len(policy.approvals.approvers)}"
-            )
+        where = str(run.request.get("repository", ""))
+        may = len(resolve_rule(policy.approvals, procedure=run.procedure, repository=where).approvers)
+        if run.quorum > may:
+            reason = f"{run.quorum} must approve, but {may} may approve {run.procedure} in {where}"
             yield Problem(f"scheduled[{position}].quorum", reason)
 
 

@@ -21,12 +21,13 @@ class RemedyPolicy(Section):
     propose: tuple[Remedy, ...] = Field(default=(), description="Remedies a plan may contain, in this order.")
     automatic: bool = Field(
         default=False,
-        description="Whether they are applied without a person, within caps and while the kill switch is off.",
+        description="Whether they are applied without a person, within caps and while the kill switch is off; not "
+        "where a pull request's log would have caches of other branches deleted.",
     )
 
 
 class KillSwitch(Section):
-    """A label on an issue: while it is there, nothing is done without a person."""
+    """A label on an issue: while it is there, nothing is done without a person, not even the rest of a plan."""
 
     repository: RepositoryName = Field(description="Where the issue is.")
     issue: Positive = Field(description="The issue's number.")
@@ -104,7 +105,9 @@ class Timings(Section):
         description="A running run without a heartbeat for so long counts as dead; rate limits are waited for less.",
     )
     max_revivals: Positive = Field(
-        default=5, description="So often a dead run is revived; then it is settled and a person called."
+        default=8,
+        description="So often a dead run is revived; then it is undone and a person called. By default the waits "
+        "before the revivals add up to 7,650 s: an outage, or an hourly limit, of less than two hours undoes nothing.",
     )
     suspend_timeout_seconds: Seconds = Field(
         default=604_800,

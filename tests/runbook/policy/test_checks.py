@@ -192,6 +192,14 @@ _SECRET = {"name": "KEY", "repository": "acme/app", "every_months": 3}
         ),
         (lambda d: d.update(scheduled=[_SCHEDULED | {"quorum": 3}]), "scheduled[0].quorum", "3 must approve"),
         (
+            lambda d: (
+                d.update(scheduled=[_SCHEDULED | {"quorum": 2}])
+                or _overrides({"procedure": "clear-caches", "approvers": ["alice"]})(d)
+            ),
+            "scheduled[0].quorum",
+            "2 must approve, but 1 may approve clear-caches in acme/app",
+        ),
+        (
             lambda d: d.update(scheduled=[_SCHEDULED | {"request": {"repository": "acme/app"}}]),
             "scheduled[0].request.mode",
             "needs no entry",
@@ -337,6 +345,10 @@ def test_a_contradiction_is_refused_at_its_key(
             or d.update(kill_switch={"repository": "acme/incidents", "issue": 1})
         ),
         lambda d: d.update(scheduled=[_SCHEDULED | {"quorum": 0}]),
+        lambda d: (
+            d.update(scheduled=[_SCHEDULED | {"quorum": 3}])
+            or _overrides({"procedure": "clear-caches", "approvers": ["alice", "bob", "carol"]})(d)
+        ),
         lambda d: d.update(
             secrets=[{"name": "GITHUB_TOKEN", "repository": "acme/app", "rotated_by": "github"}]
         ),

@@ -1,6 +1,7 @@
 """From a file to a policy, or to an error that a person can act on."""
 
 import json
+import re
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from runbook.errors import PolicyError
-from runbook.policy import find_policy, load_policy, parse_policy
+from runbook.policy import Policy, find_policy, load_policy, parse_policy
 from runbook.policy.reference import render, sections
 from tests.runbook.policy.conftest import EXAMPLE
 
@@ -273,3 +274,16 @@ def test_no_table_takes_a_key_it_does_not_know(name: str, key: str) -> None:
 def test_the_reference_is_what_the_models_say() -> None:
     written = (EXAMPLE.parent / "docs" / "policy.md").read_text(encoding="utf-8")
     assert written == render(), "run: python -m runbook.policy.reference > docs/policy.md"
+
+
+def test_every_default_in_the_reference_can_be_copied_into_the_file() -> None:
+    """TOML, not Python: a list of globs was shown as a tuple within a string."""
+    shown = re.findall(r"(?m)^\| `(\w+)` \| [^|]+ \| `(.+?)` \| ", render())
+    assert len(shown) > 50
+    known: dict[str, list[object]] = {}
+    for section in (Policy, *(section for _, section in sections())):
+        for name, field in section.model_fields.items():
+            known.setdefault(name, []).append(field.default)
+    for name, default in shown:
+        value = tomllib.loads(f"{name} = {default}")[name]
+        assert (tuple(value) if isinstance(value, list) else value) in known[name]

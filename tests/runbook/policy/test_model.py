@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from runbook.errors import UsageError
 from runbook.models import Permission
 from runbook.policy import PROCEDURES, Policy, Remedy, Severity, WorkflowKind, parse_policy
+from runbook.policy.operations import Timings
 from runbook.triage.classes import FailureClass
 
 Document = dict[str, Any]
@@ -147,3 +148,12 @@ def test_a_policy_cannot_be_changed_after_it_was_read(minimal: Document) -> None
     policy = parse_policy(minimal)
     with pytest.raises(ValidationError, match="frozen"):
         policy.approvals.quorum = 0
+
+
+def test_a_dead_run_is_revived_for_longer_than_any_hourly_limit_lasts() -> None:
+    """Each revival waits twice as long as the one before; giving up undoes a remedy that may be good."""
+    timings = Timings()
+    waits = [timings.revive_grace_seconds * 2**revivals for revivals in range(timings.max_revivals)]
+    assert sum(waits) > 2 * 3600
+    description = Timings.model_fields["max_revivals"].description or ""
+    assert f"{sum(waits):,.0f} s" in description
