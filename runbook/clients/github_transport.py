@@ -12,6 +12,7 @@ import logging
 import threading
 import weakref
 from collections.abc import Collection, Iterator, Mapping
+from ssl import SSLCertVerificationError
 from typing import Any, cast
 from urllib.parse import urljoin, urlsplit
 
@@ -19,7 +20,7 @@ import github
 import requests
 from github.Requester import HTTPRequestsConnectionClass, Requester
 from pydantic import SecretStr
-from urllib3.exceptions import NewConnectionError
+from urllib3.exceptions import NewConnectionError, SSLError
 
 from runbook.clients.app_credentials import Credential
 from runbook.clients.budget import Budget, Refusal, read_refusal
@@ -389,9 +390,11 @@ def _unanswered(error: requests.RequestException, *, method: str, purpose: str) 
 
 def _never_sent(error: requests.RequestException) -> bool:
     """Return whether the connection never stood, so that not even a write can have left."""
-    if isinstance(
-        error, requests.ConnectTimeout | requests.exceptions.SSLError | requests.exceptions.ProxyError
-    ):
+    if isinstance(error, requests.ConnectTimeout | requests.exceptions.ProxyError):
         return True
     reason: Any = getattr(error.args[0], "reason", None) if error.args else None
-    return isinstance(reason, NewConnectionError)
+    # Any other error of TLS may be about the answer's bytes, when the write has long been received.
+    untrusted = bool(
+        isinstance(reason, SSLError) and reason.args and isinstance(reason.args[0], SSLCertVerificationError)
+    )
+    return untrusted or isinstance(reason, NewConnectionError)

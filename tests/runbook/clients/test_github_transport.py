@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
@@ -20,6 +21,7 @@ from runbook.clients.sessions import Timeouts
 from runbook.clock import VirtualClock
 from runbook.errors import Ambiguous, Conflict, Denied, Gone, NotFound, Permanent, RunbookError, Transient
 from runbook.scrub import install_log_scrubber
+from tests.runbook.clients.damaging import certificate, damaging_server
 from tests.runbook.clients.scripted import Said, Script, Scripted, Seen, scripted
 
 START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -100,6 +102,28 @@ def test_nothing_was_sent_where_no_connection_stood(method: str) -> None:
         port = free.getsockname()[1]
     with pytest.raises(Transient, match=r"the connection failed \(ConnectionError\)\. Nothing was changed"):
         transport(f"http://127.0.0.1:{port}").call(method, "/it", purpose="do it")
+
+
+def test_a_write_that_was_received_is_ambiguous_where_its_answer_was_damaged_under_tls(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certificate_file, key_file = certificate(tmp_path)
+    monkeypatch.setattr("requests.adapters.DEFAULT_CA_BUNDLE_PATH", str(certificate_file))
+    with (
+        damaging_server(certificate_file, key_file) as (url, received),
+        pytest.raises(Ambiguous, match=r"the connection failed \(SSLError\)\. It may or may not"),
+    ):
+        transport(url).call("POST", "/it", purpose="do it", body={"a": 1})
+    assert received == [b"POST /it HTTP/1.1"]
+
+
+def test_nothing_was_sent_to_a_server_whose_certificate_is_not_trusted(tmp_path: Path) -> None:
+    with (
+        damaging_server(*certificate(tmp_path)) as (url, received),
+        pytest.raises(Transient, match=r"the connection failed \(SSLError\)\. Nothing was changed"),
+    ):
+        transport(url).call("POST", "/it", purpose="do it", body={"a": 1})
+    assert received == []
 
 
 def test_a_write_is_not_put_into_a_connection_that_the_server_closed_meanwhile() -> None:
