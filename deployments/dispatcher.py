@@ -9,6 +9,7 @@ import sys
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import timedelta
 from typing import NoReturn
 
 from deployments.dispatching import run_until_told
@@ -69,7 +70,7 @@ class Dispatcher:
         try:
             while True:
                 self.cycle(lease)
-                self._clock.sleep(self.pause_seconds)
+                self._pause(lease)
         finally:
             self._leases.release(lease)
 
@@ -77,9 +78,11 @@ class Dispatcher:
         """Look at every waiting plan once; what fails is said once and tried again next time.
 
         Args:
-            lease: Kept alive between two plans; None where the caller sees to that.
+            lease: Kept alive, before each plan too; None where the caller sees to that.
         """
         try:
+            if lease is not None:
+                self._leases.keep(lease)
             self._read_policy()
             self._look_at_all(lease)
         except Fenced:
@@ -101,6 +104,16 @@ class Dispatcher:
             return poll
         longest = max(poll, LONGEST_BACKOFF_SECONDS)
         return float(min(longest, poll * 2 ** min(self._failures, _LARGEST_DOUBLINGS)))
+
+    def _pause(self, lease: Lease) -> None:
+        """Wait for the next cycle, and keep the lease meanwhile."""
+        until = self._clock.now() + timedelta(seconds=self.pause_seconds)
+        while (left := (until - self._clock.now()).total_seconds()) > 0:
+            self._clock.sleep(min(left, _LEASE_SECONDS / 3))
+            try:
+                self._leases.keep(lease)
+            except LedgerError:
+                return  # the next cycle meets it, too, and says so
 
     def _acquire(self) -> Lease:
         try:

@@ -5,8 +5,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -16,8 +16,8 @@ from deployments.dispatcher import LONGEST_BACKOFF_SECONDS, TARGET, Dispatcher
 from deployments.waking import Woken
 from runbook.clock import SystemClock, VirtualClock
 from runbook.effects.actions_runs import RerunFailedJobs
-from runbook.engine.leases import Fenced, Leases
-from runbook.errors import Transient
+from runbook.engine.leases import Fenced, Lease, Leases
+from runbook.errors import LedgerError, Transient
 from runbook.installation import Installation
 from runbook.settings import Settings
 from tests.deployments.cli.story import POLICY, REPOSITORY, Story, comment_as, product, waiting_plan
@@ -299,6 +299,61 @@ def test_dispatcher_that_lost_its_lease_stops(
     with pytest.raises(Fenced):
         dispatcher.cycle(mine)
     assert waker.woken == []
+
+
+class Watched(VirtualClock):
+    """Has somebody look before each sleep and after it, and ends the loop in three hours."""
+
+    def __init__(self, start: datetime, look: Callable[[], None]) -> None:
+        super().__init__(start)
+        self._end = start + timedelta(hours=3)
+        self._look = look
+
+    def sleep(self, seconds: float) -> None:
+        self._look()
+        super().sleep(seconds)
+        self._look()
+        if self.now() >= self._end:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("written", ["poll_seconds = 15", "poll_seconds = 3600", "poll_seconds = 'never'"])
+def test_dispatcher_with_nothing_to_look_at_keeps_its_lease(
+    here: Installation, waker: Waker, policy: Path, clock: VirtualClock, written: str
+) -> None:
+    policy.write_text(policy.read_text().replace("poll_seconds = 15", written))
+    taken: list[Lease] = []
+
+    def try_to_take() -> None:
+        thief = Leases(here.ledger, clock=watched, lease_seconds=60, poll_seconds=1)
+        lease = thief.acquire_now((TARGET,), execution_id="dispatcher:another")
+        taken.extend([lease] if lease is not None else [])
+
+    watched = Watched(clock.now(), try_to_take)
+    with pytest.raises(KeyboardInterrupt):
+        Dispatcher(here, wake=waker, clock=watched).run()
+    assert taken == []
+    try_to_take()
+    assert len(taken) == 1, "it was given back"
+
+
+def test_dispatcher_outlives_a_locked_ledger(
+    here: Installation, waker: Waker, policy: Path, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While it sleeps, too: the next cycle says so and goes on."""
+    policy.write_text(policy.read_text().replace("poll_seconds = 15", "poll_seconds = 3600"))
+    kept = iter([None, None, LedgerError("locked"), LedgerError("locked")])
+    keep = Leases.keep
+
+    def may_fail(leases: Leases, lease: Lease) -> None:
+        if error := next(kept, None):
+            raise error
+        keep(leases, lease)
+
+    monkeypatch.setattr(Leases, "keep", may_fail)
+    with pytest.raises(KeyboardInterrupt):
+        Dispatcher(here, wake=waker, clock=Watched(clock.now(), lambda: None)).run()
+    assert list(kept) == []
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
