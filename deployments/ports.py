@@ -1,22 +1,11 @@
-"""Which TCP port to listen on, and whether an address stays on this machine."""
+"""Which TCP port to listen on."""
 
-import ipaddress
 import socket
 
 from runbook.errors import UsageError
 
 LOOPBACK = "127.0.0.1"
 _HIGHEST_PORT = 65_535
-
-
-def is_loopback(host: str) -> bool:
-    """Whether ``host`` (a name or an address) can be reached from this machine only."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False  # a name: where it leads is decided by a resolver, not by us
 
 
 def free_port(host: str = LOOPBACK) -> int:
@@ -30,13 +19,14 @@ def free_port(host: str = LOOPBACK) -> int:
         return port
 
 
-def require_free(port: int, *, host: str = LOOPBACK, purpose: str) -> None:
+def require_free(port: int, *, host: str = LOOPBACK, purpose: str, option: str = "--port") -> None:
     """Check that ``port`` can be listened on.
 
     Args:
         port: The port that somebody asked for.
         host: The address to listen on.
         purpose: Who wants it, as it continues the words "is wanted for".
+        option: The command line's option that names another one.
 
     Raises:
         UsageError: It is taken, not allowed, or no port at all.
@@ -53,7 +43,7 @@ def require_free(port: int, *, host: str = LOOPBACK, purpose: str) -> None:
             raise UsageError(
                 f"{wish} cannot be used: {error.strerror}.",
                 unchanged="Nothing was started.",
-                next_step="stop what listens there, choose another port, or none to get a free one.",
+                next_step=f"stop what listens there, or choose another port with {option}.",
             ) from error
 
 

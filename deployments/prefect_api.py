@@ -14,8 +14,8 @@ from pydantic import SecretStr
 from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
-from deployments.ports import is_loopback
 from runbook.errors import Denied, Permanent, Transient, UsageError
+from runbook.settings import is_loopback
 
 WORK_POOL = "runbook"
 _TIMEOUT_SECONDS = 10.0

@@ -72,7 +72,7 @@ def start_gateway(
             unchanged="It was not started.",
             next_step=f"set {' or '.join(WEBHOOK_SETTINGS)}.",
         )
-    require_free(port, host=host, purpose="the gateway")
+    require_free(port, host=host, purpose="the gateway", option="--gateway-port")
     gateway = up.start(
         "gateway",
         (sys.executable, "-m", "deployments.gateway", "--host", host, "--port", str(port)),

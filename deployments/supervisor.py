@@ -35,10 +35,11 @@ from deployments.environment import (
     server_environment,
 )
 from deployments.interrupts import Interrupts
-from deployments.ports import LOOPBACK, free_port, is_loopback, require_free
+from deployments.ports import LOOPBACK, free_port, require_free
 from deployments.prefect_api import PrefectApi
 from deployments.worker import FORKING
 from runbook.errors import Transient, UsageError
+from runbook.settings import is_loopback
 
 _SERVER = "prefect-server"
 _SERVER_DEADLINE_SECONDS = 120.0

@@ -215,9 +215,15 @@ def is_loopback(host: str) -> bool:
     if host == "localhost":
         return True
     try:
-        return ipaddress.ip_address(host).is_loopback
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
-        return False
+        return False  # a name: where it leads is decided by a resolver, not by us
+
+
+def github_site(api_url: str) -> str:
+    """Return the host name that people see, and that git and ``gh`` know, of the server that an API belongs to."""
+    host = urlsplit(api_url).hostname or ""
+    return "github.com" if host == urlsplit(DEFAULT_GITHUB_API_URL).hostname else host
 
 
 def _credential(values: Mapping[str, str], name: str) -> SecretStr | None:
@@ -295,12 +301,9 @@ def _read_credential(name: str, path: Path) -> str:
 
 
 def _token_of_gh(api_url: str) -> SecretStr | None:
-    # gh keeps tokens by host name and knows github.com's API by that name.
-    host = urlsplit(api_url).hostname or ""
-    host = "github.com" if host == "api.github.com" else host
     try:
         answer = subprocess.run(  # noqa: S603 - an argument list; the host comes from a checked base URL
-            ["gh", "auth", "token", "--hostname", host],  # noqa: S607 - the user's own gh, wherever it is
+            ["gh", "auth", "token", "--hostname", github_site(api_url)],  # noqa: S607 - the user's own gh, wherever it is
             capture_output=True,
             text=True,
             timeout=_GH_TIMEOUT_SECONDS,

@@ -28,8 +28,6 @@ _REPOSITORY = re.compile(r"/*(?P<name>[A-Za-z0-9-]+/[A-Za-z0-9._-]+?)(?:\.git)?/
 _HEADER_LINES = 4
 """Lines at the top of a proposed policy, which explain the mark."""
 
-_PUBLIC_API, _PUBLIC_SITE = "api.github.com", "github.com"
-
 
 @app.command("init")
 def init(
@@ -111,6 +109,8 @@ def repository_in(address: str, *, api_url: str) -> str:
     Raises:
         UsageError: It is no repository on the server that the API belongs to.
     """
+    from runbook.settings import github_site
+
     advice = "name the repository: runbook init --repo owner/name."
     if "://" in address:
         parts = urlsplit(address)
@@ -124,8 +124,7 @@ def repository_in(address: str, *, api_url: str) -> str:
             next_step=advice,
         )
     found = _REPOSITORY.fullmatch(path)
-    asked = urlsplit(api_url).hostname or ""
-    site = _PUBLIC_SITE if asked == _PUBLIC_API else asked
+    site = github_site(api_url)
     if found is None or host.casefold() not in (site, f"ssh.{site}"):
         raise UsageError(
             f"The git remote `origin` is no repository on {site}, which GITHUB_API_URL would ask.",

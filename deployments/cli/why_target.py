@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from runbook.errors import UsageError
+from runbook.settings import github_site, is_loopback
 
 _RUN_PATH = re.compile(
     r"/(?P<repository>[^/]+/[^/]+)/actions/runs/(?P<run>\d+)"
     r"(?:/attempts/(?P<attempt>\d+))?(?:/jobs?/(?P<job>\d+))?/?"
 )
 _RUN_ID = re.compile(r"\d{1,19}")
-_PUBLIC_API, _PUBLIC_SITE = "api.github.com", "github.com"
 
 
 @dataclass(frozen=True)
@@ -67,8 +67,8 @@ def _from_address(address: str, *, repository: str | None, api_url: str) -> RunT
             "an attempt (/attempts/2) or a job (/job/456) may follow.",
         )
     asked = urlsplit(api_url).hostname or ""
-    site = _PUBLIC_SITE if asked == _PUBLIC_API else asked
-    if parts.hostname != site and not _is_loopback(asked):
+    # A stand-in on this machine may give out addresses of the host that it stands in for.
+    if parts.hostname != github_site(api_url) and not is_loopback(asked):
         raise UsageError(
             f"The address is on {parts.hostname}, but the API that would be asked is {asked}.",
             unchanged="Nothing was read.",
@@ -85,8 +85,3 @@ def _from_address(address: str, *, repository: str | None, api_url: str) -> RunT
         attempt=int(found["attempt"]) if found["attempt"] else None,
         job_id=int(found["job"]) if found["job"] else None,
     )
-
-
-def _is_loopback(host: str) -> bool:
-    # A stand-in: the addresses it gives out may name the host it stands in for.
-    return host == "localhost" or host.startswith("127.")

@@ -16,7 +16,7 @@ from deployments.gateway.approval_page import approval_router, desk_of
 from deployments.gateway.bodies import MEBIBYTE
 from deployments.gateway.policy_in_force import PolicyInForce
 from deployments.gateway.signatures import WebhookSecrets
-from deployments.ports import LOOPBACK, is_loopback, require_free
+from deployments.ports import LOOPBACK, require_free
 from deployments.waking import resume
 from runbook.clock import SystemClock
 from runbook.engine.deliveries import Deliveries
@@ -26,7 +26,7 @@ from runbook.installation import Installation
 from runbook.one_time_codes import seeds_file
 from runbook.policy import find_policy
 from runbook.scrub import install_log_scrubber
-from runbook.settings import Settings
+from runbook.settings import Settings, is_loopback
 
 DEFAULT_PORT = 8080
 _LOG = logging.getLogger("runbook.gateway")

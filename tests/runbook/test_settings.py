@@ -8,7 +8,7 @@ from pydantic import SecretStr
 
 from runbook.errors import UsageError
 from runbook.scrub import scrub
-from runbook.settings import AppSettings, Settings
+from runbook.settings import AppSettings, Settings, github_site, is_loopback
 
 CANARY = "canary-token-0123456789"
 
@@ -208,3 +208,27 @@ def test_a_private_key_that_others_may_touch_is_refused(key: Path, mode: int) ->
 def test_half_an_app_or_two_accounts_are_refused(key: Path, changes: dict[str, str], said: str) -> None:
     with pytest.raises(UsageError, match=said):
         Settings.from_environment(app_environment(key) | changes)
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        *(("127.0.0.1", True), ("127.3.2.1", True), ("localhost", True), ("::1", True), ("[::1]", True)),
+        *(("0.0.0.0", False), ("::", False), ("192.168.1.2", False)),  # noqa: S104
+        *(("localhost.example", False), ("127.example.com", False)),
+    ],
+)
+def test_loopback_is_what_no_other_machine_reaches(host: str, expected: bool) -> None:
+    assert is_loopback(host) is expected
+
+
+@pytest.mark.parametrize(
+    ("api_url", "site"),
+    [
+        ("https://api.github.com", "github.com"),
+        ("https://github.example/api/v3", "github.example"),
+        ("http://127.0.0.1:8000", "127.0.0.1"),
+    ],
+)
+def test_people_know_the_public_api_by_another_name(api_url: str, site: str) -> None:
+    assert github_site(api_url) == site

@@ -58,3 +58,10 @@ def test_address_is_looked_for_on_the_host_whose_api_is_named() -> None:
     address = "https://ghe.example.com/o/r/actions/runs/12"
     api = "https://ghe.example.com/api/v3"
     assert parse_target(address, repository=None, is_file=False, api_url=api) == RUN
+
+
+def test_name_that_begins_like_a_loopback_address_is_no_stand_in() -> None:
+    address = "https://github.com/o/r/actions/runs/12"
+    assert parse_target(address, repository=None, is_file=False, api_url="http://127.0.0.2:80") == RUN
+    with pytest.raises(UsageError, match=r"the API that would be asked is 127\.example\.com"):
+        parse_target(address, repository=None, is_file=False, api_url="https://127.example.com")
