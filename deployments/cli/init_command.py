@@ -22,9 +22,13 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 _GIT_TIMEOUT_SECONDS = 10.0
+# Where git looks for the checkout and for its configuration, which may rewrite a remote's address.
+_GIT_READS = (
+    *("PATH", "HOME", "XDG_CONFIG_HOME", "GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM"),
+    *("GIT_DIR", "GIT_WORK_TREE", "GIT_CEILING_DIRECTORIES"),
+)
 # scp's form (git@github.com:acme/app.git) and URLs.
 _SCP = re.compile(r"(?:[^@/\s]+@)?(?P<host>[^:/\s]+):(?P<path>[^\s]+)")
-_REPOSITORY = re.compile(r"/*(?P<name>[A-Za-z0-9-]+/[A-Za-z0-9._-]+?)(?:\.git)?/?")
 _HEADER_LINES = 4
 """Lines at the top of a proposed policy, which explain the mark."""
 
@@ -92,6 +96,7 @@ def origin_of(folder: Path, *, api_url: str) -> str:
             text=True,
             timeout=_GIT_TIMEOUT_SECONDS,
             check=False,
+            env={name: os.environ[name] for name in _GIT_READS if name in os.environ},
         )
         address = answer.stdout.strip() if answer.returncode == 0 else ""
     except (OSError, subprocess.TimeoutExpired):
@@ -109,6 +114,7 @@ def repository_in(address: str, *, api_url: str) -> str:
     Raises:
         UsageError: It is no repository on the server that the API belongs to.
     """
+    from runbook.repository_name import is_repository_name
     from runbook.settings import github_site
 
     advice = "name the repository: runbook init --repo owner/name."
@@ -123,15 +129,15 @@ def repository_in(address: str, *, api_url: str) -> str:
             unchanged="Nothing was read or written.",
             next_step=advice,
         )
-    found = _REPOSITORY.fullmatch(path)
+    name = path.strip("/").removesuffix(".git")
     site = github_site(api_url)
-    if found is None or host.casefold() not in (site, f"ssh.{site}"):
+    if not is_repository_name(name) or host.casefold() not in (site, f"ssh.{site}"):
         raise UsageError(
             f"The git remote `origin` is no repository on {site}, which GITHUB_API_URL would ask.",
             unchanged="Nothing was read or written.",
             next_step=f"{advice[:-1]}, or set GITHUB_API_URL to that server's API.",
         )
-    return found["name"]
+    return name
 
 
 def _login(github: "GitHubClient") -> str | None:

@@ -1,6 +1,5 @@
 """What the groups of GitHub calls share: quoting, pages, parsing."""
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from urllib.parse import quote
 
@@ -8,9 +7,9 @@ from runbook.clients.github_answers import MAYBE_CHANGED, PROBE_FIRST, Answer
 from runbook.clients.github_facts import Fact, Json, parse
 from runbook.clients.github_transport import GitHubTransport
 from runbook.errors import Ambiguous, Permanent, UsageError
+from runbook.repository_name import is_repository_name
 
 PAGE_SIZE = 100
-_REPOSITORY = re.compile(r"[A-Za-z0-9-]+/[A-Za-z0-9._-]+")
 
 
 def repository_path(repository: str) -> str:
@@ -19,7 +18,7 @@ def repository_path(repository: str) -> str:
     Raises:
         UsageError: It is not of that form.
     """
-    if not _REPOSITORY.fullmatch(repository) or repository.rsplit("/", 1)[1] in (".", ".."):
+    if not is_repository_name(repository):
         raise UsageError(
             f"{repository!r} is not a repository's name.",
             next_step="write it as owner/name: acme/voice-agent.",

@@ -15,7 +15,7 @@ from runbook.decisions.approval import parse_command
 from runbook.errors import Permanent, UsageError
 from runbook.models import Frozen
 from runbook.policy import Policy, RepositoryPolicy
-from runbook.requests import RepositoryName
+from runbook.repository_name import RepositoryName
 
 KINDS = frozenset(
     {

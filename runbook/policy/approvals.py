@@ -5,7 +5,8 @@ from enum import StrEnum
 from pydantic import Field, JsonValue
 
 from runbook.models import Permission
-from runbook.policy.base import Count, Login, Name, Positive, RepositoryName, Seconds, Section
+from runbook.policy.base import Count, Login, Name, Positive, Seconds, Section
+from runbook.repository_name import RepositoryName
 
 
 class PrefectResume(StrEnum):

@@ -9,7 +9,6 @@ from runbook.models import Frozen
 # GitHub's own rules are narrower for new accounts; enterprise-managed logins carry an underscore, and the
 # account of an app ends in "[bot]".
 Login = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,60}(\[bot\])?$")]
-RepositoryName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*/[A-Za-z0-9._-]+$")]
 # A person or a team as GitHub mentions them: "@alice", "@acme/on-call".
 Handle = Annotated[str, StringConstraints(pattern=r"^@[A-Za-z0-9][A-Za-z0-9_-]*(/[A-Za-z0-9._-]+)?$")]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"^\S(.*\S)?$")]

@@ -11,10 +11,10 @@ from runbook.policy.base import (
     Percent,
     Port,
     Positive,
-    RepositoryName,
     Seconds,
     Section,
 )
+from runbook.repository_name import RepositoryName
 from runbook.triage.classes import FailureClass
 
 

@@ -4,7 +4,8 @@ from enum import StrEnum
 
 from pydantic import Field
 
-from runbook.policy.base import HttpUrl, Minutes, Name, Positive, RepositoryName, Seconds, Section
+from runbook.policy.base import HttpUrl, Minutes, Name, Positive, Seconds, Section
+from runbook.repository_name import RepositoryName
 
 
 class Remedy(StrEnum):

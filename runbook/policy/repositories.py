@@ -4,8 +4,9 @@ from enum import StrEnum
 
 from pydantic import Field
 
-from runbook.policy.base import Minutes, Name, RepositoryName, Section
+from runbook.policy.base import Minutes, Name, Section
 from runbook.policy.severities import Severity
+from runbook.repository_name import RepositoryName
 
 
 class WorkflowKind(StrEnum):

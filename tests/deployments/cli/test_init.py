@@ -8,7 +8,7 @@ import pytest
 
 import sandbox
 from deployments.cli import init_command
-from deployments.cli.init_command import repository_in
+from deployments.cli.init_command import origin_of, repository_in
 from runbook.errors import UsageError
 from runbook.policy import WorkflowKind, load_policy
 from tests.deployments.cli.alone import run_alone
@@ -94,6 +94,16 @@ def test_without_repo_the_origin_of_this_folder_is_meant(
     assert load_policy(tmp_path / "runbook.toml").repositories[0].name == "acme/voice-agent"
 
 
+def test_git_knows_none_of_the_installations_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "git"
+    program.write_text('#!/bin/sh\necho "git@github.com:acme/app-of-$(basename "$HOME")$GITHUB_TOKEN"\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setenv("HOME", "/home/alice")
+    monkeypatch.setenv("GITHUB_TOKEN", "canary")
+    assert origin_of(tmp_path, api_url="https://api.github.com") == "acme/app-of-alice"
+
+
 def test_without_repo_and_without_git_nothing_is_asked(init: Init, box: sandbox.Box) -> None:
     ended = init()
     assert ended.status == 2
@@ -109,6 +119,7 @@ def test_without_repo_and_without_git_nothing_is_asked(init: Init, box: sandbox.
         ("https://user@github.com/acme/app.git/", "https://api.github.com", "acme/app"),
         ("ssh://git@ssh.github.com:443/acme/my.app.git", "https://api.github.com", "acme/my.app"),
         ("git@ghe.example:acme/app", "https://ghe.example/api/v3", "acme/app"),
+        ("git@github.com:alice_acme/.github.git", "https://api.github.com", "alice_acme/.github"),
     ],
 )
 def test_an_address_of_git_names_a_repository(address: str, api: str, name: str) -> None:
