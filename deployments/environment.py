@@ -22,12 +22,22 @@ _NETWORK = (
     *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"),
 )
 
+INSTALLATION_SETTINGS = frozenset({"RUNBOOK_POLICY", "RUNBOOK_LEDGER_URL", "RUNBOOK_ALLOW_PLAIN_HTTP"})
+"""What every process of ours needs: where policy and ledger are, and how Prefect's server may be spoken to."""
+
+GITHUB_SETTINGS = frozenset(
+    {
+        *("GITHUB_API_URL", "GITHUB_TOKEN", "GITHUB_TOKEN_FILE"),
+        *("GITHUB_APP_ID", "GITHUB_APP_INSTALLATION_ID", "GITHUB_APP_PRIVATE_KEY_FILE"),
+    }
+)
+"""By which a process is the product on GitHub."""
+
 # DESIGN, "Configuration", as far as flows need it. An approver's token is a person's own: it stays out.
 FLOW_SETTINGS = frozenset(
     {
-        *("RUNBOOK_POLICY", "RUNBOOK_LEDGER_URL"),
-        *("GITHUB_API_URL", "GITHUB_TOKEN", "GITHUB_TOKEN_FILE"),
-        *("GITHUB_APP_ID", "GITHUB_APP_INSTALLATION_ID", "GITHUB_APP_PRIVATE_KEY_FILE"),
+        *INSTALLATION_SETTINGS,
+        *GITHUB_SETTINGS,
         *("VAULT_ADDR", "VAULT_TOKEN", "VAULT_ROLE_ID", "VAULT_SECRET_ID"),
         *("KUBECONFIG", "DOCKER_HOST", "SLACK_BOT_TOKEN", "SLACK_API_URL"),
     }
@@ -80,11 +90,16 @@ def base_environment(temporary_directory: Path, *, import_path: Sequence[Path] =
     return environment
 
 
-def network_environment() -> dict[str, str]:
-    """Return how this machine reaches the world outside: proxies (never for loopback) and certificates."""
+def network_environment(*, own_host: str | None = None) -> dict[str, str]:
+    """Return how this machine reaches the world outside: proxies (never for itself) and certificates.
+
+    Args:
+        own_host: Where a server of this machine listens, if off loopback.
+    """
     environment = {name: os.environ[name] for name in _NETWORK if name in os.environ}
     if any(name.lower().endswith("_proxy") for name in environment):
         direct = [environment.get("no_proxy") or environment.get("NO_PROXY", ""), LOOPBACK, "localhost"]
+        direct += [own_host] if own_host else []
         environment["no_proxy"] = environment["NO_PROXY"] = ",".join(part for part in direct if part)
     return environment
 

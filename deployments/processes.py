@@ -2,11 +2,12 @@
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import requests
 
 from deployments.children import POLL_SECONDS, Child
+from deployments.environment import GITHUB_SETTINGS, INSTALLATION_SETTINGS
 from deployments.ports import LOOPBACK, require_free
 from deployments.supervisor import Supervisor
 from runbook.errors import Transient, UsageError
@@ -17,7 +18,6 @@ WEBHOOK_SETTINGS = ("RUNBOOK_WEBHOOK_SECRET", "RUNBOOK_WEBHOOK_SECRET_FILE")
 PAGE_SETTINGS = ("RUNBOOK_APPROVER_SEEDS_FILE",)
 """Where the approval page's seeds are; no other process gets to know it."""
 
-_GATEWAY_NEEDS = ("RUNBOOK_POLICY", "RUNBOOK_LEDGER_URL")
 _READY_SECONDS = 30.0
 
 
@@ -26,19 +26,21 @@ def start_dispatchers(up: Supervisor, settings: Mapping[str, str]) -> None:
 
     Args:
         up: The installation's processes.
-        settings: What flow runs get to know, too.
+        settings: What flow runs get to know; of these each gets what it needs itself (R8).
     """
-    for name, module in (
-        ("dispatcher", "deployments.dispatcher"),
-        ("delivery-dispatcher", "deployments.delivery_dispatcher"),
-    ):
-        up.start(
-            name,
-            (sys.executable, "-m", module),
-            settings=settings,
-            reaches_prefect=True,
-            reaches_network=True,
-        )
+    up.start(
+        "dispatcher",
+        (sys.executable, "-m", "deployments.dispatcher"),
+        settings=_only(settings, INSTALLATION_SETTINGS | GITHUB_SETTINGS),  # it reads approvals there
+        reaches_prefect=True,
+        reaches_network=True,
+    )
+    up.start(
+        "delivery-dispatcher",
+        (sys.executable, "-m", "deployments.delivery_dispatcher"),
+        settings=_only(settings, INSTALLATION_SETTINGS),
+        reaches_prefect=True,
+    )
 
 
 def start_gateway(
@@ -76,12 +78,16 @@ def start_gateway(
     gateway = up.start(
         "gateway",
         (sys.executable, "-m", "deployments.gateway", "--host", host, "--port", str(port)),
-        settings={**{name: settings[name] for name in _GATEWAY_NEEDS}, **secrets},
+        settings={**_only(settings, INSTALLATION_SETTINGS), **secrets},
         reaches_prefect=True,  # the approval page wakes the run that it decided about
     )
     url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     _await_ready(gateway, url)
     return url
+
+
+def _only(settings: Mapping[str, str], names: Collection[str]) -> dict[str, str]:
+    return {name: settings[name] for name in sorted(names) if name in settings}
 
 
 def _await_ready(gateway: Child, url: str) -> None:

@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
@@ -83,6 +84,7 @@ class Supervisor:
         self._auth_string = auth_string
         self._children: list[Child] = []
         self._api: PrefectApi | None = None
+        self._own_host: str | None = None
         self._lock = -1
         self._stack = contextlib.ExitStack()
         self._interrupts = Interrupts(on_repeat=self._hurry)
@@ -245,7 +247,8 @@ class Supervisor:
             name: What people call it; its log is ``NAME.log`` in the state directory.
             command: Program and arguments; never a credential.
             settings: What it gets to know beside the machine's bare facts.
-            reaches_prefect: Whether it gets the Prefect API's address (and password).
+            reaches_prefect: Whether it gets the Prefect API's address and password; for a server off loopback
+                also the machine's proxies and certificates.
             reaches_network: Whether it gets the machine's proxies and certificates.
 
         Raises:
@@ -254,8 +257,8 @@ class Supervisor:
         if any(child.name == name for child in self._children):
             raise UsageError(f"There is a child named {name} already.", next_step="choose another name.")
         environment = base_environment(self._temporary_directory, import_path=self._import_path)
-        if reaches_network:
-            environment |= network_environment()
+        if reaches_network or (reaches_prefect and not is_loopback(urlsplit(self.api_url).hostname or "")):
+            environment |= network_environment(own_host=self._own_host)
         if reaches_prefect:
             environment |= client_environment(self._prefect_home, self.api_url, self._auth_string)
         return self._spawn(name, command, environment | dict(settings or {}))
@@ -336,6 +339,7 @@ class Supervisor:
             prefect_database.harvest(database, seed)
         api.ensure_work_pool()
         self._api = api
+        self._own_host = None if is_loopback(host) else host
         self._report(f"Prefect is up at {self.ui_url} ({time.monotonic() - started:.1f} s)")
 
     def _spawn(self, name: str, command: Sequence[str], environment: Mapping[str, str]) -> Child:

@@ -59,6 +59,7 @@ def up(
     with opened_installation() as here:
         here.settings.require_github_credential("act on GitHub")
         here.settings.require_private_prefect()
+        _require_allowed(here, host)
         _say_account(here)
         _ = here.ledger  # made now, so that every child finds the same one
         settings = _settings_of_children(here)
@@ -84,6 +85,28 @@ def up(
             supervisor.await_worker()
             _say_ready(supervisor, directory, gateway, as_json=as_json)
             supervisor.wait()
+
+
+def _require_allowed(here: "Installation", host: str) -> None:
+    """Check that an own server off loopback may be spoken to in plain http, the only way it speaks itself.
+
+    Raises:
+        UsageError: Nobody has allowed that; its own processes would refuse to speak to it.
+    """
+    from runbook.errors import UsageError
+    from runbook.settings import is_loopback
+
+    if (
+        here.settings.prefect_api_url is None
+        and not is_loopback(host)
+        and not here.settings.plain_http_allowed
+    ):
+        raise UsageError(
+            f"A Prefect server on {host} speaks plain http: its password would travel readable.",
+            unchanged="Nothing was started.",
+            next_step="stay on 127.0.0.1 behind a proxy that ends TLS; or, on a network that is yours alone, set "
+            "RUNBOOK_ALLOW_PLAIN_HTTP=1.",
+        )
 
 
 def _say_account(here: "Installation") -> None:

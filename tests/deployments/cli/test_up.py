@@ -91,9 +91,21 @@ def test_off_loopback_without_a_password_is_refused(
 ) -> None:
     environment.delenv("PREFECT_SERVER_API_AUTH_STRING", raising=False)
     environment.delenv("PREFECT_API_AUTH_STRING", raising=False)
+    environment.setenv("RUNBOOK_ALLOW_PLAIN_HTTP", "1")
     ended = runbook("up", "--state", str(tmp_path / "state"), "--host", "0.0.0.0")  # noqa: S104 - refused
     assert ended.status == 2
     assert "PREFECT_SERVER_API_AUTH_STRING" in ended.err
+
+
+def test_off_loopback_in_plain_http_is_refused_unless_allowed(
+    here: Installation, runbook: Runbook, environment: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Its own processes would refuse to speak to it, and die one by one."""
+    environment.setenv("PREFECT_SERVER_API_AUTH_STRING", "user:canary-password")
+    ended = runbook("up", "--state", str(tmp_path / "state"), "--host", "192.0.2.1")
+    assert ended.status == 2
+    assert "RUNBOOK_ALLOW_PLAIN_HTTP=1" in ended.err
+    assert not (tmp_path / "state").exists()
 
 
 def test_server_of_others_and_options_of_an_own_one_contradict(
