@@ -23,7 +23,12 @@ DEFAULT_GITHUB_API_URL = "https://api.github.com"
 DEFAULT_POLICY_FILE = "runbook.toml"
 _GH_TIMEOUT_SECONDS = 10.0
 _MAX_CREDENTIAL_BYTES = 65_536
-_TOKENS_FOR_GH = ("GH_TOKEN", "GITHUB_TOKEN", "GH_ENTERPRISE_TOKEN", "GITHUB_ENTERPRISE_TOKEN")
+# Where gh keeps its tokens, and how it reaches the system's keyring. Its own variables for a token are not among
+# them: with these it gives back the variable, which is the product's account, not whoever signed in.
+_GH_READS = (
+    *("PATH", "HOME", "USER", "GH_CONFIG_DIR", "XDG_CONFIG_HOME"),
+    *("XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS"),
+)
 _APP_VARIABLES = ("GITHUB_APP_ID", "GITHUB_APP_INSTALLATION_ID", "GITHUB_APP_PRIVATE_KEY_FILE")
 
 
@@ -308,8 +313,7 @@ def _token_of_gh(api_url: str) -> SecretStr | None:
             text=True,
             timeout=_GH_TIMEOUT_SECONDS,
             check=False,
-            # With these gh gives back the variable, which is the product's account, not whoever signed in.
-            env={name: value for name, value in os.environ.items() if name not in _TOKENS_FOR_GH},
+            env={name: os.environ[name] for name in _GH_READS if name in os.environ},
         )
     except (OSError, subprocess.TimeoutExpired):
         return None  # no gh, or one that hangs: the caller says what else would do

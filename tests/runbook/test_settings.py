@@ -139,6 +139,17 @@ def test_gh_is_not_asked_to_give_back_the_products_own_token(
     assert Settings.from_environment().require_approver_token().get_secret_value() == "token-of-alice"
 
 
+def test_gh_knows_none_of_the_installations_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "gh"
+    program.write_text('#!/bin/sh\necho "token:$HOME:$VAULT_TOKEN$PREFECT_API_AUTH_STRING"\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setenv("HOME", "/home/alice")
+    for name in ("VAULT_TOKEN", "PREFECT_API_AUTH_STRING"):
+        monkeypatch.setenv(name, CANARY)
+    assert Settings.from_environment({}).require_approver_token().get_secret_value() == "token:/home/alice:"
+
+
 @pytest.mark.parametrize(
     ("url", "password"),
     [
