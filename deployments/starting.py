@@ -1,4 +1,7 @@
-"""Starting a procedure as a known person, and following it to its end."""
+"""Starting a procedure as a known person, and following it to its end.
+
+Only Prefect and the ledger are needed here: the runs act on GitHub, and a person's terminal need not be able to.
+"""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -6,7 +9,10 @@ from dataclasses import dataclass
 from deployments.prefect_runs import FlowRunState, PrefectRuns
 from runbook.clients.github_client import GitHubClient
 from runbook.clock import Clock
-from runbook.engine.plans import StoredPlan
+from runbook.engine.entries import Entries
+from runbook.engine.executions import Executions
+from runbook.engine.leases import Leases
+from runbook.engine.plans import Plans, StoredPlan
 from runbook.engine.states import SETTLED, PlanState
 from runbook.errors import UsageError
 from runbook.installation import Installation
@@ -68,7 +74,7 @@ def start(
     """
     key = None
     if request.mode is Mode.APPLY and requester is not None:
-        key = here.engine.executions.ask(
+        key = Executions(here.ledger, clock=here.clock).ask(
             procedure=procedure, request=request.canonical(), requester=requester
         )
     return prefect.create(procedure, request, idempotency_key=key)
@@ -86,11 +92,12 @@ def follow(
         clock: What waits between two looks.
         until: Ends the following early.
     """
+    plans, journal = Plans(here.ledger, clock=here.clock), _journal(here)
     last: tuple[object, ...] | None = None
     while True:
         state = prefect.read(run_id)
-        plan = here.engine.plans.latest(run_id)
-        entries = here.engine.entries.of_plan(plan.id) if plan is not None else ()
+        plan = plans.latest(run_id)
+        entries = journal.of_plan(plan.id) if plan is not None else ()
         done = sum(entry.state in SETTLED for entry in entries)
         seen = Progress(state=state, plan=plan, done=done, total=len(entries))
         mark = (state.type, state.state, plan.state if plan else None, done)
@@ -100,3 +107,14 @@ def follow(
         if state.ended or until(seen):
             return
         clock.sleep(LOOK_SECONDS)
+
+
+def _journal(here: Installation) -> Entries:
+    timings = here.policy.timings
+    leases = Leases(
+        here.ledger,
+        clock=here.clock,
+        lease_seconds=timings.lease_seconds,
+        poll_seconds=timings.probe_interval_seconds,
+    )
+    return Entries(here.ledger, clock=here.clock, leases=leases)
