@@ -7,6 +7,8 @@ rule is asked about it as if it stood there already: nothing is refused here tha
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from pydantic import SecretStr
+
 from runbook.clients.github_client import GitHubClient
 from runbook.decisions.approval import GateDecision, Ignored, PlanFacts, Verdict, decide_approval
 from runbook.engine.gate import GateContext
@@ -60,7 +62,7 @@ def decide(here: Installation, digits: str, *, choice: Choice, reason: str) -> D
     """
     plan = Plans(here.ledger, clock=here.clock).by_digits(digits)
     token = here.settings.require_approver_token()
-    here = _with_a_reader(here)
+    here = _with_a_reader(here, token)
     if plan.issues_repository is None or plan.issue_number is None or plan.comment_id is None:
         raise Conflict(
             f"Plan {plan.short_digest} is not shown on GitHub yet.",
@@ -98,7 +100,7 @@ def plan_facts(here: Installation, plan: StoredPlan) -> PlanFacts:
     )
 
 
-def _with_a_reader(here: Installation) -> Installation:
+def _with_a_reader(here: Installation, token: SecretStr) -> Installation:
     """Return an installation that can read GitHub: an approver's own machine may lack the product's token."""
     if here.settings.has_github_credential:
         return here
@@ -108,7 +110,6 @@ def _with_a_reader(here: Installation) -> Installation:
             unchanged="Nothing was posted.",
             next_step="set product_login in the policy, or GITHUB_TOKEN to the product's token.",
         )
-    token = here.settings.require_approver_token()
     return replace(here, settings=replace(here.settings, github_token=token), borrowed_token=True)
 
 

@@ -226,15 +226,13 @@ def _execution(session: Session, row: ExecutionRow) -> ExecutionView:
 def _effects(ledger: Ledger, query: Select[tuple[EffectRow]]) -> tuple[EffectView, ...]:
     import runbook.effects.catalogue  # noqa: F401 - enrols every effect that the journal may name
 
+    with_digests = query.add_columns(PlanRow.digest).outerjoin(PlanRow, EffectRow.plan_id == PlanRow.id)
     with ledger.read() as session:
-        rows = session.scalars(query.order_by(EffectRow.id))
-        return tuple(_effect(session, row) for row in rows)
+        rows = session.execute(with_digests.order_by(EffectRow.id))
+        return tuple(_effect(row, digest) for row, digest in rows)
 
 
-def _effect(session: Session, row: EffectRow) -> EffectView:
-    digest = None
-    if row.plan_id is not None:
-        digest = session.scalars(select(PlanRow.digest).where(PlanRow.id == row.plan_id)).one()
+def _effect(row: EffectRow, digest: str | None) -> EffectView:
     what, command = _described(row)
     return EffectView(
         id=row.id,

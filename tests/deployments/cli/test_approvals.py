@@ -219,3 +219,18 @@ def test_no_token_is_ever_printed(here: Installation, runbook: Runbook, box: san
     )
     for login in ("runbook-bot", "alice"):
         assert box.token_of(login) not in printed
+
+
+def test_gh_is_asked_for_the_approvers_token_once(
+    here: Installation, runbook: Runbook, box: sandbox.Box, environment: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    story = waiting_plan(here, by=product())
+    asked = tmp_path / "asked"
+    program = tmp_path / "gh"
+    program.write_text(f'#!/bin/sh\necho "$*" >> {asked}\necho {box.token_of("alice")}\n')
+    program.chmod(0o755)
+    environment.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    environment.delenv("RUNBOOK_APPROVER_TOKEN")
+    environment.delenv("GITHUB_TOKEN")
+    assert runbook("approve", story.plan.digest).status == 0
+    assert asked.read_text() == "auth token --hostname 127.0.0.1\n"

@@ -5,11 +5,12 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import Engine, event, select
 
 from deployments import cli
+from deployments.cli import ledger_views
 from runbook.engine import audit
-from runbook.engine.schema import IncidentRow
+from runbook.engine.schema import EffectRow, IncidentRow
 from runbook.installation import Installation
 from tests.deployments.cli.conftest import Runbook
 from tests.deployments.cli.story import Story, product, waiting_plan
@@ -93,6 +94,36 @@ def test_journal_lists_executions_and_shows_effects(story: Story, runbook: Runbo
     assert (effect["state"], effect["sends"]) == ("planned", 0)
     assert effect["command"].startswith("gh api --method DELETE 'repos/acme/voice-agent/actions/caches?key=")
     assert "gh api --method DELETE" in runbook("journal", story.execution_id).out
+
+
+def test_a_plan_of_many_effects_is_read_in_as_few_queries_as_one_of_few(
+    story: Story, here: Installation
+) -> None:
+    asked: list[object] = []
+
+    def note(*call: object) -> None:
+        asked.append(call[2])
+
+    event.listen(Engine, "before_cursor_execute", note)
+    try:
+        (one,) = ledger_views.effects_of_digest(here.ledger, story.plan.digest)
+        few = len(asked)
+        with here.ledger.write() as session:
+            first = session.get_one(EffectRow, one.id)
+            kept = ("execution_id", "plan_id", "kind", "effect_class", "params", "state")
+            for position in range(1, 51):
+                session.add(
+                    EffectRow(
+                        **{name: getattr(first, name) for name in kept}, position=position, key=str(position)
+                    )
+                )
+        asked.clear()
+        effects = ledger_views.effects_of_digest(here.ledger, story.plan.digest)
+    finally:
+        event.remove(Engine, "before_cursor_execute", note)
+    assert len(effects) == 51
+    assert {effect.plan for effect in effects} == {story.plan.digest}
+    assert len(asked) == few
 
 
 @pytest.mark.parametrize(
