@@ -6,11 +6,11 @@ from datetime import datetime
 from typing import Protocol
 
 from deployments.prefect_runs import PrefectRuns
-from deployments.waking import Woken, resume
 from runbook.decisions.deliveries import WakePlans
 from runbook.engine.plans import Plans, StoredPlan
 from runbook.policy import Policy
 from runbook.requests import ProcedureRequest
+from tasks.waking import Woken, resume
 
 
 class Starter(Protocol):

@@ -13,7 +13,6 @@ from datetime import timedelta
 from typing import NoReturn
 
 from deployments.dispatching import run_until_told
-from deployments.waking import Woken, resume
 from runbook.clock import Clock, SystemClock
 from runbook.decisions.approval import Verdict
 from runbook.engine.leases import Fenced, Lease, Leases
@@ -22,6 +21,7 @@ from runbook.errors import LedgerError, PolicyError, RunbookError, Transient
 from runbook.installation import Installation
 from runbook.policy import find_policy, load_policy
 from runbook.scrub import neutralise_terminal
+from tasks.waking import Woken, resume
 
 _LOG = logging.getLogger("runbook.dispatcher")
 TARGET = "dispatcher"

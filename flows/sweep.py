@@ -35,6 +35,7 @@ from runbook.installation import Installation, installation
 from runbook.requests import Mode, SweepRequest
 from runbook.scrub import scrub
 from tasks.journal import write_record
+from tasks.waking import resume
 
 PROCEDURE = "sweep"
 TARGET = "sweeper"
@@ -122,7 +123,7 @@ def _carry_out(
             # Forced: a run that is Running in name only has no other way back.
             client.set_flow_run_state(UUID(execution.id), AwaitingRetry(message=decision.reason), force=True)
         case SweepAction.RESUME:
-            client.resume_flow_run(UUID(execution.id))
+            resume(execution.id)
         case SweepAction.CANCEL:
             _settle(here, execution, ExecutionState.CANCELLED, decision.reason)
         case SweepAction.EXPIRE:
@@ -204,7 +205,7 @@ def _wake_ended(here: Installation, client: SyncPrefectClient) -> list[str]:
     for run in suspended:
         execution = here.engine.executions.get(str(run.id))
         if execution is not None and not execution.open and str(run.id) != flow_run_id():
-            client.resume_flow_run(run.id)
+            resume(str(run.id))
             woken.append(f"wake {execution.procedure} ({execution.subject}): it ended as {execution.state}")
     return woken
 

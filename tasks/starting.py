@@ -1,7 +1,6 @@
-"""Starting and waking the runs of other procedures, as Prefect's REST API lets anybody do."""
+"""Starting the runs of other procedures, as Prefect's REST API lets anybody do: by deployment, with a key."""
 
 from datetime import datetime
-from uuid import UUID
 
 import httpx
 from prefect.client.orchestration import get_client
@@ -55,29 +54,6 @@ def start_triage(triage: StartTriage, *, now: datetime) -> str:
             next_step="look whether the server is up; the next pass tries again.",
         ) from error
     return str(run.id)
-
-
-@system_task("wake run", run_name="wake run {run_id}")
-def wake_run(run_id: str) -> None:
-    """Wake a suspended run, which decides by itself what to do now (R2); one that is not suspended stays as it is.
-
-    Args:
-        run_id: The flow run's id.
-
-    Raises:
-        Transient: Prefect does not answer.
-    """
-    try:
-        with get_client(sync_client=True) as client:
-            client.resume_flow_run(UUID(run_id))
-    except ObjectNotFound:
-        return
-    except httpx.HTTPError as error:
-        raise Transient(
-            f"The Prefect server did not wake the run {run_id} ({type(error).__name__}).",
-            unchanged="It sleeps on.",
-            next_step="look whether the server is up; the next pass tries again.",
-        ) from error
 
 
 def _create(request: TriageRequest, *, key: str) -> FlowRun:

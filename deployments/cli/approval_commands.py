@@ -140,7 +140,7 @@ def _say_decided(decided: "Decided", choice: "Choice") -> None:
 
 def _wake(here: "Installation", plan: "StoredPlan") -> tuple[str | None, str]:
     """Wake the plan's run; return what became of that, and what to tell the person."""
-    from deployments.waking import Woken, resume
+    from tasks.waking import Woken, resume
 
     try:
         here.settings.require_private_prefect()

@@ -17,7 +17,6 @@ from deployments.gateway.bodies import MEBIBYTE
 from deployments.gateway.policy_in_force import PolicyInForce
 from deployments.gateway.signatures import WebhookSecrets
 from deployments.ports import LOOPBACK, require_free
-from deployments.waking import resume
 from runbook.clock import SystemClock
 from runbook.engine.deliveries import Deliveries
 from runbook.engine.ledger import Ledger
@@ -27,6 +26,7 @@ from runbook.one_time_codes import seeds_file
 from runbook.policy import find_policy
 from runbook.scrub import install_log_scrubber
 from runbook.settings import Settings, is_loopback
+from tasks.waking import resume
 
 DEFAULT_PORT = 8080
 _LOG = logging.getLogger("runbook.gateway")

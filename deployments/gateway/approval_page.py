@@ -90,7 +90,7 @@ def desk_of(here: Installation, *, wake: Callable[[str], object]) -> ApprovalDes
 
     Args:
         here: The installation; its policy file is read anew for each decision, as approvers may have changed.
-        wake: Wakes a flow run: :func:`deployments.waking.resume`.
+        wake: Wakes a flow run: :func:`tasks.waking.resume`.
     """
     path = seeds_file()
 

@@ -28,7 +28,7 @@ from deployments.delivery_dispatcher import (
     run,
 )
 from deployments.gateway.app import create_app
-from deployments.waking import Woken
+from tasks.waking import Woken
 from runbook.clock import VirtualClock
 from runbook.decisions.deliveries import WakePlans
 from runbook.effects.actions_caches import DeleteCacheEntries

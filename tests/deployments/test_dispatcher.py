@@ -13,7 +13,7 @@ import pytest
 
 import sandbox
 from deployments.dispatcher import LONGEST_BACKOFF_SECONDS, TARGET, Dispatcher
-from deployments.waking import Woken
+from tasks.waking import Woken
 from runbook.clock import SystemClock, VirtualClock
 from runbook.effects.actions_runs import RerunFailedJobs
 from runbook.engine.leases import Fenced, Lease, Leases

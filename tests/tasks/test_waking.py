@@ -15,7 +15,7 @@ from prefect.settings import (
     temporary_settings,
 )
 
-from deployments.waking import Woken, resume
+from tasks.waking import Woken, resume
 from runbook.errors import Conflict, Denied, Transient
 
 # Fixed, so that parallel test processes collect the same tests.
