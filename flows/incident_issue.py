@@ -8,7 +8,8 @@ from runbook import report
 from runbook.effects.incident_issues import CloseIssue, OpenIssue, PostComment
 from runbook.engine.effects import Effect
 from runbook.engine.entries import JournalEntry
-from runbook.engine.incidents import Incident, IncidentState
+from runbook.engine.incidents import Incident
+from runbook.engine.states import IncidentState
 from runbook.installation import Installation
 from runbook.policy import Severity
 from runbook.scrub import scrub

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from runbook.decisions.checklist import FailingRun
 from runbook.decisions.flakiness import Flakiness, FlakinessFacts, decide_flakiness
-from runbook.engine.incidents import Incident, IncidentState
+from runbook.engine.incidents import Incident
+from runbook.engine.states import IncidentState
 from runbook.models import WorkflowRun
 from runbook.triage import wording
 from runbook.triage.classes import FailureClass

@@ -22,7 +22,8 @@ def list_incidents(
         return
     from deployments.cli.opening import opened_ledger
     from runbook.clock import SystemClock
-    from runbook.engine.incidents import Incidents, IncidentState
+    from runbook.engine.incidents import Incidents
+    from runbook.engine.states import IncidentState
 
     clock = SystemClock()
     state = None if everything else IncidentState.OPEN

@@ -3,28 +3,21 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from runbook.clock import Clock
-from runbook.decisions.outage import OpenIncident, Together, decide_outage, fingerprint_prefix
+from runbook.decisions.outage import Together
 from runbook.decisions.severity import AffectedRef
 from runbook.engine import audit
 from runbook.engine.audit import PRODUCT
 from runbook.engine.executions import Execution
 from runbook.engine.ledger import Ledger
+from runbook.engine.outages import grow, outage_of, together_of
 from runbook.engine.schema import AttemptRow, ExecutionRow, IncidentRow
-from runbook.engine.states import OPEN_STATES
-
-
-class IncidentState(StrEnum):
-    """Where an incident stands."""
-
-    OPEN = "open"
-    CLOSED = "closed"
+from runbook.engine.states import OPEN_STATES, IncidentState
 
 
 @dataclass(frozen=True)
@@ -49,7 +42,7 @@ class Incident:
     @property
     def together(self) -> Together | None:
         """What fails together in it for one outside reason; None where it has none."""
-        return _together(self.detail)
+        return together_of(self.detail)
 
     @property
     def closings(self) -> int:
@@ -145,7 +138,11 @@ class Incidents:
                 return Incident.of(session.get_one(IncidentRow, execution.incident_id))
             row = None
             if outside is not None:
-                row = self._outage(session, repository, outside, outage_window_minutes)
+                window = timedelta(minutes=outage_window_minutes)
+                row = outage_of(session, repository, outside, window=window, now=self._clock.now())
+                if row is not None and row.state == IncidentState.CLOSED:
+                    row.state, row.closed_at, row.resolution = IncidentState.OPEN, None, ""
+                    self._audit(session, row, "incident.reopened", {"reason": outside.reason.value})
             if row is None:
                 row = session.scalars(
                     select(IncidentRow).where(
@@ -176,7 +173,7 @@ class Incidents:
                 session.add(row)
                 session.flush()
             if outside is not None:
-                _grow(row, outside)
+                grow(row, outside)
             execution.incident_id = row.id
             session.execute(
                 update(AttemptRow).where(AttemptRow.execution_id == execution_id).values(incident_id=row.id)
@@ -314,21 +311,6 @@ class Incidents:
         with self._ledger.read() as session:
             return tuple(Incident.of(row) for row in session.scalars(query))
 
-    def _outage(
-        self, session: Session, repository: str, outside: Together, window_minutes: float
-    ) -> IncidentRow | None:
-        """Return the incident of the outage that a failure belongs to, opened again where it was closed just now."""
-        since = self._clock.now() - timedelta(minutes=window_minutes)
-        rows = _outage_rows(session, repository, outside, closed_since=since)
-        row = _joined([row for row in rows if row.state == IncidentState.OPEN], outside, window_minutes)
-        if row is not None:
-            return row
-        row = _joined([row for row in rows if row.state != IncidentState.OPEN], outside, window_minutes)
-        if row is not None:
-            row.state, row.closed_at, row.resolution = IncidentState.OPEN, None, ""
-            self._audit(session, row, "incident.reopened", {"reason": outside.reason.value})
-        return row
-
     def _close(self, session: Session, row: IncidentRow, resolution: str) -> None:
         row.state = IncidentState.CLOSED
         row.resolution = resolution
@@ -345,46 +327,6 @@ class Incidents:
             subject=f"incident:{row.id}",
             body=body,
         )
-
-
-def _together(detail: dict[str, Any]) -> Together | None:
-    found = detail.get("together")
-    return Together.model_validate(found) if found else None
-
-
-def _outage_rows(
-    session: Session, repository: str, outside: Together, *, closed_since: datetime
-) -> Sequence[IncidentRow]:
-    """Return the incidents of a repository that have this outside reason and are open, or were just now."""
-    prefix = fingerprint_prefix(outside.reason)
-    # A range of the index and not LIKE, which reads all incidents of the repository. What follows the prefix is
-    # hexadecimal, so that "g" comes after it in any database's order of letters.
-    return session.scalars(
-        select(IncidentRow).where(
-            IncidentRow.repository == repository,
-            IncidentRow.fingerprint >= prefix,
-            IncidentRow.fingerprint < prefix + "g",
-            or_(IncidentRow.state == IncidentState.OPEN, IncidentRow.closed_at >= closed_since),
-        )
-    ).all()
-
-
-def _joined(rows: Sequence[IncidentRow], outside: Together, window_minutes: float) -> IncidentRow | None:
-    known = [
-        OpenIncident(id=row.id, together=together)
-        for row in rows
-        if (together := _together(row.detail)) is not None
-    ]
-    decision = decide_outage(outside, known, window_minutes=window_minutes)
-    return next((row for row in rows if row.id == decision.joins), None)
-
-
-def _grow(row: IncidentRow, outside: Together) -> None:
-    """Note on an incident what fails together in it by now."""
-    known = _together(row.detail)
-    together = outside if known is None else known.with_also(outside)
-    # A new value: the database is not told of a change inside the old one.
-    row.detail = {**row.detail, "together": together.model_dump(mode="json")}
 
 
 def _unresolved(session: Session, incident_id: int) -> Sequence[AttemptRow]:

@@ -71,3 +71,10 @@ class RequesterKind(StrEnum):
     """A schedule that the policy declares; the requester is its name."""
     UNNAMED = "unnamed"
     """Started in the Prefect UI or by REST: one approver more is needed."""
+
+
+class IncidentState(StrEnum):
+    """Where an incident stands."""
+
+    OPEN = "open"
+    CLOSED = "closed"

@@ -28,7 +28,6 @@ from deployments.delivery_dispatcher import (
     run,
 )
 from deployments.gateway.app import create_app
-from tasks.waking import Woken
 from runbook.clock import VirtualClock
 from runbook.decisions.deliveries import WakePlans
 from runbook.effects.actions_caches import DeleteCacheEntries
@@ -43,6 +42,7 @@ from runbook.errors import Conflict, Denied, LedgerError, PolicyError, RunbookEr
 from runbook.policy import Policy
 from runbook.requests import Mode, ProcedureRequest, TriageRequest
 from runbook.settings import Settings
+from tasks.waking import Woken
 from tests.deployments.gateway.conftest import connected
 from tests.deployments.gateway.payloads import PATH, POLICY, REPOSITORY, SECRET, body_of, headers, run_payload
 

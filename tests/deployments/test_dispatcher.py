@@ -13,13 +13,13 @@ import pytest
 
 import sandbox
 from deployments.dispatcher import LONGEST_BACKOFF_SECONDS, TARGET, Dispatcher
-from tasks.waking import Woken
 from runbook.clock import SystemClock, VirtualClock
 from runbook.effects.actions_runs import RerunFailedJobs
 from runbook.engine.leases import Fenced, Lease, Leases
 from runbook.errors import LedgerError, Transient
 from runbook.installation import Installation
 from runbook.settings import Settings
+from tasks.waking import Woken
 from tests.deployments.cli.story import POLICY, REPOSITORY, Story, comment_as, product, waiting_plan
 
 POLL_SECONDS = 15

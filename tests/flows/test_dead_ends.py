@@ -5,10 +5,9 @@ from datetime import datetime, timedelta
 import pytest
 import requests
 
-from runbook.engine.incidents import IncidentState
 from runbook.engine.plans import StoredPlan
 from runbook.engine.schema import ExecutionRow, PlanRow
-from runbook.engine.states import ExecutionState, PlanState
+from runbook.engine.states import ExecutionState, IncidentState, PlanState
 from runbook.requests import ClearCachesRequest, Mode, TriageRequest
 from tests.flows.theatre import Theatre
 

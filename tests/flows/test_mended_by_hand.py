@@ -3,8 +3,9 @@
 from typing import Any
 
 from deployments.prefect_runs import FlowRunState
-from runbook.engine.incidents import Incident, IncidentState
+from runbook.engine.incidents import Incident
 from runbook.engine.plans import StoredPlan
+from runbook.engine.states import IncidentState
 from runbook.requests import Mode, ReconcileRequest, TriageRequest
 from tests.flows.theatre import LOG, Theatre
 

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from deployments.prefect_runs import FlowRunState
-from runbook.engine.incidents import Incident, IncidentState
+from runbook.engine.incidents import Incident
 from runbook.engine.plans import StoredPlan
+from runbook.engine.states import IncidentState
 from runbook.requests import Mode, ReconcileRequest
 from sandbox.github.scenario import add_repository
 from tests.contracts.github.receiver import Receiver, receiving

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from runbook.decisions.checklist import FailingRun
-from runbook.engine.incidents import Incident, IncidentState
+from runbook.engine.incidents import Incident
+from runbook.engine.states import IncidentState
 from runbook.flaky_test import with_history
 from runbook.models import WorkflowRun
 from runbook.triage.classes import FailureClass as Class

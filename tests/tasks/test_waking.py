@@ -15,8 +15,8 @@ from prefect.settings import (
     temporary_settings,
 )
 
-from tasks.waking import Woken, resume
 from runbook.errors import Conflict, Denied, Transient
+from tasks.waking import Woken, resume
 
 # Fixed, so that parallel test processes collect the same tests.
 PAUSED, RUNNING, DELETED, STUBBORN = (str(uuid.UUID(int=number)) for number in range(1, 5))

@@ -7,11 +7,11 @@ from sqlalchemy import select
 
 from runbook.clock import VirtualClock
 from runbook.engine.executions import BY_PRODUCT, Execution, Executions, Requester
-from runbook.engine.incidents import Incident, Incidents, IncidentState
+from runbook.engine.incidents import Incident, Incidents
 from runbook.engine.ledger import Ledger
 from runbook.engine.processes import process_identity
 from runbook.engine.schema import AttemptRow, ExecutionRow
-from runbook.engine.states import OPEN_STATES, ExecutionState, RequesterKind
+from runbook.engine.states import OPEN_STATES, ExecutionState, IncidentState, RequesterKind
 from runbook.errors import Denied
 from tests.runbook.engine.conftest import REPOSITORY, START
 

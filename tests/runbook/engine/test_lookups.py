@@ -15,10 +15,9 @@ from runbook.engine import audit
 from runbook.engine.automatic import DAY, passed_without_person, remedied_without_person, was_turned_down
 from runbook.engine.deliveries import Deliveries
 from runbook.engine.executions import Requester
-from runbook.engine.incidents import IncidentState
 from runbook.engine.page_decisions import page_decisions
 from runbook.engine.plans import StoredPlan
-from runbook.engine.states import RequesterKind
+from runbook.engine.states import IncidentState, RequesterKind
 from tests.runbook.engine.conftest import REPOSITORY, START, Room
 from tests.runbook.engine.lamps import LightLamp, RingBell
 from tests.runbook.engine.passing import let_pass

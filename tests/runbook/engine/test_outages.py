@@ -9,8 +9,9 @@ import pytest
 from runbook.clock import VirtualClock
 from runbook.decisions.outage import OutsideReason, Together, alone, outage_fingerprint
 from runbook.engine.executions import Executions
-from runbook.engine.incidents import Incident, Incidents, IncidentState
+from runbook.engine.incidents import Incident, Incidents
 from runbook.engine.ledger import Ledger
+from runbook.engine.states import IncidentState
 from tests.runbook.engine.conftest import REPOSITORY, START
 
 NETWORK, LIMIT = OutsideReason.INFRASTRUCTURE, OutsideReason.RATE_LIMIT
