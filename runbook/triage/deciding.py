@@ -223,13 +223,15 @@ def _for_an_outside_reason(guesses: tuple[Guess, ...]) -> tuple[Guess, ...]:
     if not guesses or guesses[0].failure_class is not FailureClass.DEPENDENCY_RESOLUTION:
         return guesses
     concluded = guesses[0]
-    lines = {hit.line for hit in concluded.hits if hit.signature.role is not Role.ECHO}
+    near_lines = {
+        line
+        for hit in concluded.hits
+        if hit.signature.role is not Role.ECHO
+        for line in range(hit.line - OUTSIDE_LINES, hit.line + OUTSIDE_LINES + 1)
+    }
     for guess in guesses[1:]:
         near = tuple(
-            hit
-            for hit in guess.hits
-            if hit.signature.weight >= _OUTSIDE_FROM
-            and any(abs(line - hit.line) <= OUTSIDE_LINES for line in lines)
+            hit for hit in guess.hits if hit.signature.weight >= _OUTSIDE_FROM and hit.line in near_lines
         )
         if guess.failure_class in _OUTSIDE and near:
             reason = Guess(guess.failure_class, max(guess.score, concluded.score), near)

@@ -14,7 +14,11 @@ from runbook.triage.scan import Hit, Scan
 UNNAMED_STEP = "UNKNOWN STEP"
 """What ``gh run view --log`` prints where it cannot tell the step."""
 
+NAME_CHARACTERS = 200
+"""Longest name of a step that is read of a log: whoever wrote the log decides how long it is."""
+
 _WENT_ON_STEPS = 3
+_COMPARED_CHARACTERS = 150
 # What jobs do after a failure as well (if: always()).
 _AFTERWARDS = re.compile(
     r"(?i)upload|report|summar|publish|comment|notif|slack|discord|teams|clean|stop|down\b|logout|logs?\b|dump"
@@ -101,22 +105,30 @@ class JobLog:
         named = [step for step in failing or self.steps if step.name and _plain(step.name) in wanted]
         if named:
             return tuple(named)
-        final = [step for step in failing if not self._went_on_after(step)]
+        final = self._not_gone_on_after(failing)
         # An action that annotates an error and lets the job go on has not failed it; an exit code may have.
         failing = final or [step for step in failing if step.failing is not Failing.LOUD]
         surest = min((step.failing.value for step in failing), default=Failing.NO.value)
         return tuple(step for step in failing if step.failing.value == surest)
 
-    def _went_on_after(self, step: Step) -> bool:
-        """Whether the job did so much after a step that this one was allowed to fail (``continue-on-error``)."""
-        later = {
-            other.name
-            for other in self.steps
-            if other.hits[0].line > step.hits[0].line
-            and other.name != step.name
-            and not (other.post or not other.name or _AFTERWARDS.search(other.name))
-        }
-        return len(later) >= _WENT_ON_STEPS
+    def _not_gone_on_after(self, failing: list[Step]) -> list[Step]:
+        """Leave out the steps after which the job did so much that they were allowed to fail (``continue-on-error``).
+
+        One pass from the end, for a log may have thousands of steps that fail.
+        """
+        candidates = {id(step) for step in failing}
+        final: list[Step] = []
+        later: list[str] = []  # one more than tells: a step's own name does not count
+        for step in reversed(self.steps):
+            if id(step) in candidates and sum(name != step.name for name in later) < _WENT_ON_STEPS:
+                final.append(step)
+            if len(later) <= _WENT_ON_STEPS and step.name not in later and _goes_on(step):
+                later.append(step.name)
+        return final[::-1]
+
+
+def _goes_on(step: Step) -> bool:
+    return not (step.post or not step.name or _AFTERWARDS.search(step.name))
 
 
 def jobs_of(scan: Scan) -> tuple[JobLog, ...]:
@@ -182,14 +194,15 @@ def _decisive(hit: Hit) -> bool:
 def _name(hits: Sequence[Hit]) -> str:
     first = hits[0]
     if first.step and first.step != UNNAMED_STEP:
-        return first.step
+        return first.step[:NAME_CHARACTERS]
     if first.signature.begins_step:
-        return first.value or first.text.removeprefix("##[group]")
+        return (first.value or first.text.removeprefix("##[group]"))[:NAME_CHARACTERS]
     return ""
 
 
 def _plain(name: str) -> str:
-    return name.removeprefix("Run ").strip().casefold()
+    # GitHub's API names a step in full, a log's step was cut, and either may have lost its "Run ".
+    return name[:NAME_CHARACTERS].removeprefix("Run ").strip()[:_COMPARED_CHARACTERS].casefold()
 
 
 def parse_time(text: str) -> datetime | None:
