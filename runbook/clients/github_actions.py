@@ -6,7 +6,6 @@ from itertools import islice
 
 from runbook.clients.github_calls import PAGE_SIZE, Calls, quoted, repository_path
 from runbook.clients.github_facts import actions_cache, artifact, job, parse, workflow, workflow_run
-from runbook.errors import Permanent
 from runbook.models import ActionsCache, Artifact, Frozen, Job, Workflow, WorkflowRun
 
 MOST_LISTED_RUNS = 1_000
@@ -166,13 +165,6 @@ class ActionsCalls(Calls):
         )
         if answer.status == 304:
             return None
-        try:
-            found = answer.json()
-        except ValueError as error:
-            raise Permanent(
-                f"Could not {purpose} to the end: the answer is not JSON.",
-                next_step="check that GITHUB_API_URL is GitHub's API and no proxy's page.",
-            ) from error
         return parse(
             "list of runs",
             lambda data: RunsPage(
@@ -181,7 +173,7 @@ class ActionsCalls(Calls):
                 more='rel="next"' in answer.headers.get("link", ""),
                 etag=answer.headers.get("etag"),
             ),
-            found,
+            answer.decoded(purpose),
         )
 
     def list_secret_names(self, repository: str) -> tuple[str, ...]:

@@ -43,6 +43,23 @@ class Answer:
         """
         return json.loads(self.text) if self.text.strip() else None
 
+    def decoded(self, purpose: str) -> Any:
+        """Return the decoded body; None if it is empty.
+
+        Args:
+            purpose: What the call was to do, as it continues "could not".
+
+        Raises:
+            Permanent: The body is not JSON: a proxy's page, say.
+        """
+        try:
+            return self.json()
+        except ValueError as error:
+            raise Permanent(
+                f"Could not {purpose} to the end: the answer is not JSON.",
+                next_step="check that GITHUB_API_URL is GitHub's API and no proxy's page.",
+            ) from error
+
     def message(self) -> str:
         """Return what the body says went wrong, made safe to show; empty if it says nothing."""
         try:

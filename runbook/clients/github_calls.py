@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from urllib.parse import quote
 
-from runbook.clients.github_answers import MAYBE_CHANGED, PROBE_FIRST, Answer
+from runbook.clients.github_answers import MAYBE_CHANGED, PROBE_FIRST
 from runbook.clients.github_facts import Fact, Json, parse
 from runbook.clients.github_transport import GitHubTransport
 from runbook.errors import Ambiguous, Permanent, UsageError
@@ -45,7 +45,7 @@ class Calls:
         self._transport = transport
 
     def _get(self, path: str, *, purpose: str, query: Mapping[str, str | int] | None = None) -> object:
-        return _decoded(self._transport.call("GET", path, purpose=purpose, query=query), purpose)
+        return self._transport.call("GET", path, purpose=purpose, query=query).decoded(purpose)
 
     def _write(
         self,
@@ -76,7 +76,7 @@ class Calls:
         """
         answer = self._transport.call(method, path, purpose=purpose, body=body, query=query, expect=expect)
         try:
-            return parse(kind, build, _decoded(answer, purpose))
+            return parse(kind, build, answer.decoded(purpose))
         except Permanent as error:
             raise Ambiguous(error.message, unchanged=MAYBE_CHANGED, next_step=PROBE_FIRST) from error
 
@@ -111,7 +111,7 @@ class Calls:
         while True:
             asked: dict[str, str | int] = {**filters, "per_page": page_size, "page": page}
             answer = self._transport.call("GET", path, purpose=purpose, query=asked, remember=remember)
-            data = _decoded(answer, purpose)
+            data = answer.decoded(purpose)
             entries = data if field is None else data.get(field) if isinstance(data, dict) else None
             if not isinstance(entries, list):
                 raise Permanent(
@@ -122,13 +122,3 @@ class Calls:
             if 'rel="next"' not in answer.headers.get("link", ""):
                 return
             page += 1
-
-
-def _decoded(answer: Answer, purpose: str) -> object:
-    try:
-        return answer.json()
-    except ValueError as error:
-        raise Permanent(
-            f"Could not {purpose} to the end: the answer is not JSON.",
-            next_step="check that GITHUB_API_URL is GitHub's API and no proxy's page.",
-        ) from error

@@ -44,7 +44,7 @@ class HookCalls(Calls):
         while True:
             path = f"{repository_path(repository)}/hooks/{hook_id}/deliveries"
             answer = self._transport.call("GET", path, purpose=purpose, query=query)
-            data = answer.json()
+            data = answer.decoded(purpose)
             if not isinstance(data, list):
                 raise Permanent(
                     f"Could not {purpose}: GitHub's answer is not a list.",
@@ -53,7 +53,8 @@ class HookCalls(Calls):
             page = [parse("delivery", hook_delivery, entry) for entry in data]
             found += [delivery for delivery in page if delivery.delivered_at >= since]
             following = _NEXT_CURSOR.search(answer.headers.get("link", ""))
-            if following is None or len(found) >= limit or page[-1].delivered_at < since:
+            reached = bool(page) and page[-1].delivered_at < since
+            if following is None or len(found) >= limit or reached:
                 return tuple(found[:limit])
             query = {"per_page": PAGE_SIZE, "cursor": following[1]}
 

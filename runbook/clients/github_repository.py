@@ -36,7 +36,8 @@ class RepositoryCalls(Calls):
 
     def token_facts(self) -> TokenFacts:
         """Return whose credential this is, and what GitHub tells about its scopes and expiry."""
-        answer = self._transport.call("GET", "/user", purpose="ask GitHub whose token this is")
+        purpose = "ask GitHub whose token this is"
+        answer = self._transport.call("GET", "/user", purpose=purpose)
         scopes = answer.headers.get("x-oauth-scopes")
         expires = answer.headers.get("github-authentication-token-expiration")
 
@@ -48,7 +49,7 @@ class RepositoryCalls(Calls):
                 expires_at=_expiry(expires),
             )
 
-        return parse("user", build, answer.json())
+        return parse("user", build, answer.decoded(purpose))
 
     def whoami(self) -> str:
         """Return the login that this credential acts as."""
