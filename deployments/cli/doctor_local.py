@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 import yaml
 from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
 
 from deployments.cli.doctor_findings import Finding, Findings, Health, attempt, failed, good, skipped, warning
 from deployments.entry_points import PREFECT_FILE
@@ -123,7 +124,13 @@ class PrefectLook(PrefectApi):
 
 
 def _ledger(settings: Settings) -> Finding:
-    url = make_url(settings.ledger_url.get_secret_value())
+    try:
+        url = make_url(settings.ledger_url.get_secret_value())
+    except (ArgumentError, ValueError) as error:  # the latter for a port that is no number
+        raise LedgerError(
+            "RUNBOOK_LEDGER_URL is not a database URL.",
+            next_step="set it to something like sqlite:////var/lib/runbook/ledger.db",
+        ) from error
     shown = url.render_as_string(hide_password=True)
     path = Path(url.database or "")
     if url.get_backend_name() == "sqlite" and not path.is_file():

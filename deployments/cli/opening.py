@@ -70,7 +70,7 @@ def require_ledger(settings: Settings) -> None:
 
     try:
         url = make_url(settings.ledger_url.get_secret_value())
-    except ArgumentError:
+    except (ArgumentError, ValueError):
         return  # the ledger itself says what is wrong with it
     if url.get_backend_name() != "sqlite" or not url.database or url.database == ":memory:":
         return

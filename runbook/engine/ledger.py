@@ -55,7 +55,7 @@ class Ledger:
         self._upgrade = upgrade
         try:
             parsed = make_url(url)
-        except ArgumentError as error:
+        except (ArgumentError, ValueError) as error:  # the latter for a port that is no number
             raise LedgerError(
                 "RUNBOOK_LEDGER_URL is not a database URL.",
                 next_step="set it to something like sqlite:////var/lib/runbook/ledger.db",

@@ -154,6 +154,18 @@ def test_broken_audit_is_a_failure(here: Installation, runbook: Runbook) -> None
     assert finding["health"] == "failed"
 
 
+@pytest.mark.parametrize("url", ["nonsense", "postgresql://host:port/db", "nosuchthing://host/db"])
+def test_a_ledger_that_is_no_database_is_a_finding(
+    runbook: Runbook, environment: pytest.MonkeyPatch, url: str
+) -> None:
+    environment.setenv("RUNBOOK_LEDGER_URL", url)
+    ended = runbook("doctor", "--json")
+    (finding,) = findings(ended)["ledger"]
+    assert ended.status == 1
+    assert finding["health"] == "failed"
+    assert "RUNBOOK_LEDGER_URL" in finding["detail"] + finding["fix"]
+
+
 def test_unusable_policy_is_said_and_the_rest_still_looked_at(runbook: Runbook, tmp_path: Path) -> None:
     (tmp_path / "runbook.toml").write_text("nonsense")
     ended = runbook("doctor", "--json")
