@@ -188,9 +188,12 @@ def _changing(path: Path) -> Iterator[dict[str, SecretStr]]:
         raise _unusable(path, error.strerror or str(error)) from error
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        by_login = _read(path) if path.exists() else {}
+        kept_for = path.stat() if path.exists() else None
+        if kept_for is not None:
+            _give_to(path, lock, kept_for)
+        by_login = _read(path) if kept_for is not None else {}
         yield by_login
-        _write(path, by_login)
+        _write(path, by_login, kept_for=kept_for)
     finally:
         os.close(lock)
 
@@ -219,7 +222,7 @@ def _read(path: Path) -> dict[str, SecretStr]:
     return by_login
 
 
-def _write(path: Path, by_login: Mapping[str, SecretStr]) -> None:
+def _write(path: Path, by_login: Mapping[str, SecretStr], *, kept_for: os.stat_result | None) -> None:
     # JSON's strings of these characters are TOML's.
     lines = [
         f"{json.dumps(login)} = {json.dumps(by_login[login].get_secret_value())}\n"
@@ -230,6 +233,8 @@ def _write(path: Path, by_login: Mapping[str, SecretStr]) -> None:
         descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             with os.fdopen(descriptor, "wb") as file:
+                if kept_for is not None:
+                    _give_to(path, descriptor, kept_for)
                 file.write("".join(lines).encode())
                 file.flush()
                 os.fsync(file.fileno())
@@ -238,6 +243,24 @@ def _write(path: Path, by_login: Mapping[str, SecretStr]) -> None:
             part.unlink(missing_ok=True)
     except OSError as error:
         raise _unusable(path, error.strerror or type(error).__name__) from error
+
+
+def _give_to(path: Path, descriptor: int, kept_for: os.stat_result) -> None:
+    """Give what stands beside or in place of the file to the file's owner, as whom the gateway reads it.
+
+    Raises:
+        UsageError: This user may not, being neither that owner nor root.
+    """
+    if os.fstat(descriptor).st_uid == kept_for.st_uid:
+        return
+    try:
+        os.fchown(descriptor, kept_for.st_uid, kept_for.st_gid)
+    except PermissionError as error:
+        raise _unusable(
+            path,
+            f"it belongs to the user {kept_for.st_uid}, who could not read one of yours",
+            next_step="run this as that user, or as root.",
+        ) from error
 
 
 def _unusable(path: Path, why: str, *, next_step: str = "") -> UsageError:

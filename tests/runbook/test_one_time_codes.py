@@ -3,6 +3,7 @@
 import os
 import stat
 import threading
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -212,3 +213,42 @@ def test_the_environment_names_the_file() -> None:
     assert seeds_file({"RUNBOOK_APPROVER_SEEDS_FILE": "/etc/runbook/seeds.toml"}) == Path(
         "/etc/runbook/seeds.toml"
     )
+
+
+NOBODY = 65_534
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files to other users")
+
+
+@needs_root
+@pytest.mark.parametrize(
+    "change", [lambda file: enrol(file, "bob", new_seed()), lambda file: remove(file, "alice")]
+)
+def test_the_file_stays_its_owners_when_root_changes_it(
+    tmp_path: Path, change: Callable[[Path], None]
+) -> None:
+    """As the gateway's user reads it, and may change it later."""
+    file = tmp_path / "seeds.toml"
+    enrol(file, "alice", new_seed())
+    enrol(file, "carol", new_seed())
+    os.chown(file, NOBODY, NOBODY)
+    change(file)
+    for one in tmp_path.iterdir():
+        assert (one.stat().st_uid, stat.S_IMODE(one.stat().st_mode)) == (NOBODY, 0o600), one
+
+
+@needs_root
+def test_a_file_of_another_user_is_left_as_it_is_where_it_cannot_stay_theirs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "seeds.toml"
+    enrol(file, "alice", new_seed())
+    os.chown(file, NOBODY, NOBODY)
+
+    def refused(*_: int) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "fchown", refused)
+    with pytest.raises(UsageError, match=f"belongs to the user {NOBODY}"):
+        enrol(file, "bob", new_seed())
+    assert read_seeds(file).logins == ("alice",)
+    assert file.stat().st_uid == NOBODY
