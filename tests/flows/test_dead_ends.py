@@ -49,11 +49,7 @@ def test_a_plan_that_was_rejected_stays_so_when_the_comment_is_gone_before_the_r
 
 def test_a_failure_whose_plan_was_rejected_can_be_triaged_again_within_its_incident(theatre: Theatre) -> None:
     repository = theatre.own_repository()
-    first = theatre.triage(repository)
-    rejected = theatre.asked(first.id)
-    theatre.comment(rejected, "bob", f"/reject {rejected.short_digest} not now")
-    theatre.resume(first.id)
-    assert theatre.until("the end", lambda: theatre.ended(first.id)).state == "Rejected"
+    rejected = theatre.rejected(repository)
     plan = theatre.asked(theatre.triage(repository).id)
     assert plan.issue_number == rejected.issue_number
     late = theatre.triage(repository)

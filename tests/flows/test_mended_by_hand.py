@@ -28,7 +28,7 @@ def test_a_newer_green_run_ends_the_plan_that_waits_and_closes_the_incident(thea
 
 def test_an_incident_whose_plan_was_rejected_stays_open_until_its_run_is_green(theatre: Theatre) -> None:
     repository = theatre.own_repository()
-    plan = rejected(theatre, repository)
+    plan = theatre.rejected(repository)
     assert "green" not in reconcile(theatre, repository).message
     assert incident_of(theatre, repository).state is IncidentState.OPEN
 
@@ -62,7 +62,7 @@ def test_an_issue_that_a_person_closed_closes_its_incident_and_the_next_failure_
     theatre: Theatre,
 ) -> None:
     repository = theatre.own_repository()
-    plan = rejected(theatre, repository)
+    plan = theatre.rejected(repository)
     issue = f"/repos/{repository}/issues/{plan.issue_number}"
     theatre.send("alice", "PATCH", issue, json={"state": "closed"})
 
@@ -110,16 +110,6 @@ def triage(theatre: Theatre, repository: str, run_id: int) -> FlowRunState:
     return theatre.start(
         "triage-failed-run", TriageRequest(repository=repository, run_id=run_id, mode=Mode.APPLY)
     )
-
-
-def rejected(theatre: Theatre, repository: str) -> StoredPlan:
-    """Take a repository's red run to where alice has rejected its remedy."""
-    run = theatre.triage(repository)
-    plan = theatre.asked(run.id)
-    theatre.comment(plan, "alice", f"/reject {plan.short_digest}")
-    theatre.resume(run.id)
-    assert theatre.until("the end", lambda: theatre.ended(run.id)).state == "Rejected"
-    return plan
 
 
 def reconcile(theatre: Theatre, repository: str, *, mode: Mode = Mode.APPLY) -> FlowRunState:

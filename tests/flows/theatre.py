@@ -184,6 +184,15 @@ class Theatre:
         )
         return run, plan
 
+    def rejected(self, repository: str) -> StoredPlan:
+        """Take a repository's red run to where alice has rejected its remedy."""
+        run = self.triage(repository)
+        plan = self.asked(run.id)
+        self.comment(plan, "alice", f"/reject {plan.short_digest}")
+        self.resume(run.id)
+        assert self.until("the rejected end", lambda: self.ended(run.id)).state == "Rejected"
+        return plan
+
     def start(self, procedure: str, request: ProcedureRequest) -> FlowRunState:
         """Start a procedure over REST, as nobody in particular."""
         key = str(uuid.uuid4())

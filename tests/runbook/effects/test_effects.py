@@ -1,9 +1,8 @@
 """Every effect on GitHub's stand-in: what it sends, what it makes of the answers, and how doubt is settled."""
 
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -23,16 +22,9 @@ from runbook.world import World
 from sandbox.github.scenario import add_runs
 from tests.runbook.effects.failed_delivery import failed_delivery
 from tests.runbook.engine.conftest import REPOSITORY
-from tests.runbook.engine.desk import INCIDENTS, MAIN, Desk, open_desk
+from tests.runbook.engine.desk import INCIDENTS, MAIN, Desk
 
 PASSED = Verification(passed=True, reason="green")
-
-
-@pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
-    """An engine on the stand-in."""
-    with open_desk(tmp_path) as opened:
-        yield opened
 
 
 @pytest.fixture

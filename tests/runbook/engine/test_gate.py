@@ -1,7 +1,6 @@
 """R2 on GitHub's stand-in: what opens the gate, and that nothing else lets a write through."""
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -18,17 +17,10 @@ from runbook.engine.states import ExecutionState, PlanState, RequesterKind
 from runbook.errors import LedgerError, NotFound, Transient
 from runbook.models import Permission
 from tests.runbook.engine.conftest import REPOSITORY
-from tests.runbook.engine.desk import INCIDENTS, PRODUCT, RULE, Desk, open_desk
+from tests.runbook.engine.desk import INCIDENTS, PRODUCT, RULE, Desk
 
 UNNAMED = Requester(RequesterKind.UNNAMED, "")
 PASSED = Verification(passed=True, reason="green")
-
-
-@pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
-    """An engine on the stand-in, with an issue for its plans."""
-    with open_desk(tmp_path) as opened:
-        yield opened
 
 
 def state(desk: Desk, plan: StoredPlan) -> PlanState:

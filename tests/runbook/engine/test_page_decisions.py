@@ -1,9 +1,8 @@
 """The approval page's decisions in the ledger and at the gate: whose code counts, once, and for which plan."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime, timedelta
-from pathlib import Path
 
 import pyotp
 import pytest
@@ -30,17 +29,10 @@ from runbook.models import Permission
 from runbook.one_time_codes import STEP_SECONDS, Seeds, new_seed
 from runbook.policy.approvals import ApprovalRule
 from tests.runbook.engine.conftest import START
-from tests.runbook.engine.desk import PRODUCT, RULE, Desk, open_desk
+from tests.runbook.engine.desk import PRODUCT, RULE, Desk
 
 SEEDS = {login: new_seed() for login in ("alice", "bob", "carol", "dave", "mallory", PRODUCT)}
 WRONG = "000000"
-
-
-@pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
-    """An engine on the stand-in, with an issue for its plans."""
-    with open_desk(tmp_path) as opened:
-        yield opened
 
 
 def code_of(login: str, at: datetime) -> str:
