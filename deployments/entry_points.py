@@ -20,8 +20,16 @@ PREFECT_FILE = Path(__file__).with_name("prefect.yaml")
 @cache
 def allowed_entry_points() -> frozenset[str]:
     """Return the entry points (``package.module.flow``) of the shipped deployments."""
-    shipped = yaml.safe_load(PREFECT_FILE.read_text())
-    return frozenset(deployment["entrypoint"] for deployment in shipped["deployments"])
+    return frozenset(deployment["entrypoint"] for deployment in _shipped())
+
+
+def shipped_deployments() -> tuple[str, ...]:
+    """Return the shipped deployments as Prefect names them, ``flow/deployment``, in the file's order."""
+    # A flow is named after its function, as Prefect does it by itself.
+    return tuple(
+        f"{deployment['entrypoint'].rpartition('.')[2].replace('_', '-')}/{deployment['name']}"
+        for deployment in _shipped()
+    )
 
 
 def allowed_flow(entry_point: str | None) -> "Flow[..., Any]":
@@ -54,3 +62,8 @@ def ignored_wishes(deployment: Mapping[str, Any], job_variables: Mapping[str, An
     wishes = [name for name in ("pull_steps", "path") if deployment.get(name)]
     asked = {**(deployment.get("job_variables") or {}), **job_variables}
     return (*wishes, *(f"job variable {name}" for name in sorted(asked)))
+
+
+def _shipped() -> list[dict[str, Any]]:
+    shipped: list[dict[str, Any]] = yaml.safe_load(PREFECT_FILE.read_text(encoding="utf-8"))["deployments"]
+    return shipped

@@ -4,12 +4,11 @@ import os
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import yaml
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
 from deployments.cli.doctor_findings import Finding, Findings, Health, attempt, failed, good, skipped, warning
-from deployments.entry_points import PREFECT_FILE
+from deployments.entry_points import shipped_deployments
 from deployments.prefect_api import WORK_POOL, PrefectApi
 from deployments.worker import FORKING
 from runbook.clients.github_client import GitHubClient
@@ -17,7 +16,7 @@ from runbook.clients.registry_client import RegistryClient
 from runbook.clock import SystemClock
 from runbook.engine import audit
 from runbook.engine.ledger import Ledger
-from runbook.errors import LedgerError, NotFound, RunbookError, UsageError
+from runbook.errors import LedgerError, RunbookError, UsageError
 from runbook.models import RegistryState
 from runbook.policy import Policy, find_policy, load_policy
 from runbook.settings import Settings
@@ -117,10 +116,7 @@ class PrefectLook(PrefectApi):
 
     def has(self, path: str) -> bool:
         """Whether there is something at ``path``."""
-        try:
-            return "id" in self._request("GET", path, accept=(200, 404))
-        except NotFound:
-            return False
+        return "id" in self._request("GET", path, accept=(200, 404))
 
 
 def _ledger(settings: Settings) -> Finding:
@@ -179,22 +175,11 @@ def _work_pool(prefect: PrefectLook) -> Finding:
 
 
 def _deployments(prefect: PrefectLook) -> Finding:
-    wanted = _declared_deployments()
+    wanted = shipped_deployments()
     missing = [name for name in wanted if not prefect.has(f"/deployments/name/{name}")]
     if missing:
         return failed("deployments", f"not deployed: {', '.join(missing)}", fix="run `prefect deploy --all`.")
     return good("deployments", ", ".join(wanted))
-
-
-def _declared_deployments() -> list[str]:
-    """Return ``flow/deployment`` of everything that is to be deployed."""
-    declared = yaml.safe_load(PREFECT_FILE.read_text(encoding="utf-8"))["deployments"]
-    return [f"{_flow_name(one['entrypoint'])}/{one['name']}" for one in declared]
-
-
-def _flow_name(entrypoint: str) -> str:
-    # A flow is named after its function, as Prefect does it by itself.
-    return str(entrypoint).rsplit(".", 1)[-1].replace("_", "-")
 
 
 def _worker(prefect: PrefectLook) -> Finding:

@@ -21,20 +21,15 @@ DEFAULT_FILE = "runbook.toml"
 ENVIRONMENT_VARIABLE = "RUNBOOK_POLICY"
 
 
-def find_policy(explicit: Path | None = None) -> Path:
-    """Return the policy file in force: the one asked for, else RUNBOOK_POLICY, else ./runbook.toml.
-
-    Args:
-        explicit: What ``--policy`` was given.
+def find_policy() -> Path:
+    """Return the policy file in force: RUNBOOK_POLICY (which ``--policy`` sets), else ./runbook.toml.
 
     Raises:
         PolicyError: There is no such file.
     """
     named = os.environ.get(ENVIRONMENT_VARIABLE)
-    if explicit is not None:
-        path, source = explicit, "--policy"
-    elif named:
-        path, source = Path(named), ENVIRONMENT_VARIABLE
+    if named:
+        path, source = Path(named), f"--policy or {ENVIRONMENT_VARIABLE}"
     else:
         path, source = Path(DEFAULT_FILE), "the current directory"
     if path.is_file():

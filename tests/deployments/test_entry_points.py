@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from deployments import worker
-from deployments.entry_points import allowed_entry_points, allowed_flow, ignored_wishes
+from deployments.entry_points import allowed_entry_points, allowed_flow, ignored_wishes, shipped_deployments
 from runbook.errors import Denied
 
 
@@ -14,6 +14,13 @@ def test_the_flows_of_the_shipped_deployments_are_allowed() -> None:
     assert "flows.triage_failed_run.triage_failed_run" in allowed_entry_points()
     for entry_point in allowed_entry_points():
         assert allowed_flow(entry_point).name == entry_point.rpartition(".")[2].replace("_", "-")
+
+
+def test_shipped_deployments_are_named_as_prefect_names_them() -> None:
+    shipped = shipped_deployments()
+    assert {"sweep/default", "clear-caches/weekly-prune"} <= set(shipped)
+    flows = {allowed_flow(entry_point).name for entry_point in allowed_entry_points()}
+    assert {name.partition("/")[0] for name in shipped} == flows
 
 
 @pytest.mark.parametrize(
