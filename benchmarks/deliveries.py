@@ -52,7 +52,9 @@ def payload(number: int) -> bytes:
         "id": 10_000_000_000 + number,
         "run_attempt": 1,
         "conclusion": "failure",
+        "event": "push",
         "head_branch": "main",
+        "head_repository": {"full_name": _REPOSITORY},
         **_filler(),
     }
     return json.dumps(

@@ -163,7 +163,7 @@ class HistoryReader:
         return self._store.put(name, found) if found.status == "completed" else None
 
     def _is_failed(self, run: WorkflowRun) -> bool:
-        return is_failed(run.conclusion, head_branch=run.head_branch, repository=self._repository)
+        return is_failed(run.conclusion, ref=affected_ref(run, self._repository))
 
     # --- Failures ---
 

@@ -6,12 +6,12 @@ only says where to look. Only the fields that are read are described here; GitHu
 
 from collections.abc import Callable, Mapping
 from enum import StrEnum
-from fnmatch import fnmatchcase
 from typing import Annotated, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from runbook.decisions.approval import parse_command
+from runbook.decisions.severity import AffectedRef, ref_of
 from runbook.errors import Permanent, UsageError
 from runbook.models import Frozen
 from runbook.policy import Policy, RepositoryPolicy
@@ -152,7 +152,7 @@ def read_delivery(event: str, payload: bytes, *, policy: Policy) -> Reading:
     )
 
 
-def is_failed(conclusion: str | None, *, head_branch: str | None, repository: RepositoryPolicy) -> bool:
+def is_failed(conclusion: str | None, *, ref: AffectedRef) -> bool:
     """Tell whether an attempt that ended so is a failure that somebody must look into (R10).
 
     A cancelled run counts on the default branch and on release refs only: a job that runs into its time-out ends
@@ -160,16 +160,11 @@ def is_failed(conclusion: str | None, *, head_branch: str | None, repository: Re
 
     Args:
         conclusion: How the attempt ended; None where it has not.
-        head_branch: Branch or tag that it ran for.
-        repository: The policy of its repository.
+        ref: What it was made for; a fork's branches are called as it likes, ``main`` too.
     """
-    if conclusion != "cancelled":
-        return conclusion in FAILED
-    if head_branch is None:
-        return False
-    return head_branch == repository.default_branch or any(
-        fnmatchcase(head_branch, pattern) for pattern in repository.release_refs
-    )
+    if conclusion == "cancelled":
+        return ref in (AffectedRef.DEFAULT_BRANCH, AffectedRef.RELEASE)
+    return conclusion in FAILED
 
 
 # ---- The fields that are read ------------------------------------------------------------------------------------
@@ -191,11 +186,23 @@ class _Envelope(_Read):
     repository: _Repository | None = None
 
 
+class _HeadRepository(_Read):
+    full_name: str  # compared, never shown: whatever a fork is called, its failures are not lost
+
+
 class _Run(_Read):
     id: _Id
     run_attempt: _Id
     conclusion: _Word | None
     head_branch: str | None
+    event: _Word = ""
+    head_repository: _HeadRepository | None = None
+
+    def is_from_fork(self, name: str) -> bool:
+        """Whether its commit lies in another repository than the one named; of a deleted fork GitHub says null."""
+        if "head_repository" not in self.model_fields_set:
+            return False
+        return self.head_repository is None or self.head_repository.full_name.casefold() != name.casefold()
 
 
 class _WorkflowRunEvent(_Read):
@@ -273,7 +280,8 @@ def _workflow_run(payload: bytes, envelope: _Envelope, name: str, policy: Policy
     if isinstance(fields, Ignore):
         return fields
     run = fields.workflow_run
-    if not is_failed(run.conclusion, head_branch=run.head_branch, repository=repository):
+    ref = ref_of(run.event, run.head_branch, from_fork=run.is_from_fork(name), repository=repository)
+    if not is_failed(run.conclusion, ref=ref):
         return Ignore(why=WhyIgnored.NOT_FAILED, detail=run.conclusion or "no conclusion")
     return StartTriage(repository=repository.name, run_id=run.id, run_attempt=run.run_attempt)
 

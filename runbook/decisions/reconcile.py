@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from runbook.decisions.deliveries import KINDS, StartTriage, is_failed
+from runbook.decisions.severity import affected_ref
 from runbook.failed_run import GREEN
 from runbook.models import Frozen, HookDelivery, WorkflowRun
 from runbook.policy import Reconcile, RepositoryPolicy
@@ -111,5 +112,5 @@ def deliveries_to_resend(
 
 def _failed(attempt: WorkflowRun, repository: RepositoryPolicy) -> bool:
     return attempt.status == "completed" and is_failed(
-        attempt.conclusion, head_branch=attempt.head_branch, repository=repository
+        attempt.conclusion, ref=affected_ref(attempt, repository)
     )

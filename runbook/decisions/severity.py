@@ -93,15 +93,28 @@ def affected_ref(run: WorkflowRun, repository: RepositoryPolicy) -> AffectedRef:
         run: The run; GitHub gives a branch or a tag as ``head_branch``.
         repository: The policy of the repository that the run belongs to.
     """
+    return ref_of(run.event, run.head_branch, from_fork=run.from_fork, repository=repository)
+
+
+def ref_of(
+    event: str, head_branch: str | None, *, from_fork: bool, repository: RepositoryPolicy
+) -> AffectedRef:
+    """Tell the same by a run's fields.
+
+    Args:
+        event: What started it.
+        head_branch: Branch or tag; None where GitHub names none.
+        from_fork: Whether its commit lies in another repository.
+        repository: The policy of the repository that the run belongs to.
+    """
     # A run of the event workflow_run carries the branch of the run that triggered it.
-    if run.event in _PULL_REQUEST_EVENTS or run.from_fork:
+    if event in _PULL_REQUEST_EVENTS or from_fork:
         return AffectedRef.PULL_REQUEST
-    name = run.head_branch
-    if name is None:
+    if head_branch is None:
         return AffectedRef.NOT_KNOWN
-    if name == repository.default_branch:
+    if head_branch == repository.default_branch:
         return AffectedRef.DEFAULT_BRANCH
-    if any(fnmatchcase(name, pattern) for pattern in repository.release_refs):
+    if any(fnmatchcase(head_branch, pattern) for pattern in repository.release_refs):
         return AffectedRef.RELEASE
     return AffectedRef.OTHER_BRANCH
 

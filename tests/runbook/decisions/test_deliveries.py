@@ -18,6 +18,7 @@ from runbook.decisions.deliveries import (
     is_failed,
     read_delivery,
 )
+from runbook.decisions.severity import AffectedRef
 from runbook.policy import Policy, parse_policy
 
 POLICY: Policy = parse_policy(
@@ -82,13 +83,41 @@ def test_attempt_that_did_not_fail_is_ignored(conclusion: str | None) -> None:
     assert why("workflow_run", run_event(conclusion=conclusion)) is WhyIgnored.NOT_FAILED
 
 
+_OURS = {"full_name": "Acme/voice-agent"}
+_FORK = {"full_name": "mallory/voice-agent"}
+
+
 @pytest.mark.parametrize(
-    ("branch", "failed"),
-    [("main", True), ("release/1.2", True), ("topic", False), ("main2", False), (None, False)],
+    ("branch", "changes", "failed"),
+    [
+        ("main", {"event": "push", "head_repository": _OURS}, True),
+        ("release/1.2", {"event": "push", "head_repository": _OURS}, True),
+        ("main", {}, True),
+        ("topic", {"event": "push", "head_repository": _OURS}, False),
+        ("main2", {}, False),
+        (None, {}, False),
+        # A fork calls its branches as it likes, and a pull request from our own main is one nonetheless.
+        ("main", {"event": "pull_request", "head_repository": _FORK}, False),
+        ("main", {"event": "workflow_run", "head_repository": _FORK}, False),
+        ("main", {"event": "workflow_run", "head_repository": None}, False),
+        ("main", {"event": "pull_request", "head_repository": _OURS}, False),
+        ("release/1.2", {"event": "pull_request", "head_repository": {"full_name": "-/odd name"}}, False),
+    ],
 )
-def test_cancelled_run_counts_where_nobody_else_looks(branch: str | None, failed: bool) -> None:
-    repository = POLICY.repositories[0]
-    assert is_failed("cancelled", head_branch=branch, repository=repository) is failed
+def test_cancelled_run_counts_where_nobody_else_looks(
+    branch: str | None, changes: dict[str, object], failed: bool
+) -> None:
+    decision = decide("workflow_run", run_event(conclusion="cancelled", head_branch=branch, **changes))
+    assert isinstance(decision, StartTriage) is failed
+    assert decide("workflow_run", run_event(head_branch=branch, **changes)) == StartTriage(
+        repository="acme/voice-agent", run_id=42, run_attempt=2
+    ), "what broke is looked into wherever it ran"
+
+
+@pytest.mark.parametrize("ref", AffectedRef)
+def test_cancelled_is_a_failure_on_the_default_branch_and_releases_alone(ref: AffectedRef) -> None:
+    assert is_failed("cancelled", ref=ref) is (ref in (AffectedRef.DEFAULT_BRANCH, AffectedRef.RELEASE))
+    assert is_failed("failure", ref=ref)
 
 
 @pytest.mark.parametrize(
@@ -152,6 +181,8 @@ def test_whatever_leads_to_nothing_says_why(event: str, payload: object, reason:
         {"conclusion": ["failure"]},
         {"conclusion": "Failure; DROP"},
         {"head_branch": {}},
+        {"event": 3},
+        {"head_repository": "acme/voice-agent"},
     ],
 )
 def test_field_of_another_type_is_named_and_its_value_is_not_repeated(broken: dict[str, object]) -> None:
@@ -203,6 +234,8 @@ _PLACES = (
     ("workflow_run", "run_attempt"),
     ("workflow_run", "conclusion"),
     ("workflow_run", "head_branch"),
+    ("workflow_run", "event"),
+    ("workflow_run", "head_repository"),
 )
 
 

@@ -61,6 +61,12 @@ def found(*runs: WorkflowRun, claimed: tuple[tuple[int, int], ...] = ()) -> list
         ({"conclusion": "cancelled"}, True),
         ({"conclusion": "cancelled", "head_branch": "topic"}, False),
         ({"conclusion": "cancelled", "head_branch": "release/1"}, True),
+        (
+            {"conclusion": "cancelled", "event": "pull_request", "from_fork": True},
+            False,
+        ),  # its main, not ours
+        ({"conclusion": "cancelled", "event": "workflow_run", "from_fork": True}, False),
+        ({"conclusion": "failure", "event": "pull_request", "from_fork": True}, True),
         ({"status": "in_progress", "conclusion": None}, False),
         ({"minutes": 119}, True),
         ({"minutes": 121}, False),
