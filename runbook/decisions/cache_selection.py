@@ -84,7 +84,8 @@ def restorable_refs(run: WorkflowRun, *, ref: AffectedRef, default_branch: str) 
 
     A pull request's run restores from its merge ref and the default branch; the branch it names is its
     author's, perhaps in a fork, who may call it like one of ours. (GitHub lets it restore from the base
-    branch too, which the run does not name: those caches stay.)
+    branch too, which the run does not name: those caches stay.) Of a tag's run the tag is the branch it names,
+    and its caches lie under the tag.
 
     Args:
         run: The failed attempt.
@@ -93,7 +94,7 @@ def restorable_refs(run: WorkflowRun, *, ref: AffectedRef, default_branch: str) 
     """
     refs = {f"refs/heads/{default_branch}", *(f"refs/pull/{number}/merge" for number in run.pull_requests)}
     if run.head_branch and ref is not AffectedRef.PULL_REQUEST:
-        refs.add(f"refs/heads/{run.head_branch}")
+        refs |= {f"refs/{kind}/{run.head_branch}" for kind in ("heads", "tags")}
     return frozenset(refs)
 
 

@@ -101,8 +101,9 @@ def test_implicated_is_only_what_the_log_names_on_a_ref_the_run_could_see(
 @pytest.mark.parametrize(
     ("ref", "head_branch", "pulls", "refs"),
     [
-        (AffectedRef.DEFAULT_BRANCH, "main", (), {MAIN}),
-        (AffectedRef.OTHER_BRANCH, "topic", (), {MAIN, "refs/heads/topic"}),
+        (AffectedRef.DEFAULT_BRANCH, "main", (), {MAIN, "refs/tags/main"}),
+        (AffectedRef.OTHER_BRANCH, "topic", (), {MAIN, "refs/heads/topic", "refs/tags/topic"}),
+        (AffectedRef.RELEASE, "v1.2", (), {MAIN, "refs/heads/v1.2", "refs/tags/v1.2"}),
         (
             AffectedRef.PULL_REQUEST,
             "release/2",
