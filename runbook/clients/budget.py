@@ -18,6 +18,8 @@ from runbook.errors import Transient
 from runbook.patience import longest_wait
 
 _LOG = logging.getLogger(__name__)
+# Of GitHub's hourly budgets, the one that every call of ours draws on; what is told of others is kept apart from it.
+_CORE = "core"
 READ_METHODS = frozenset({"GET", "HEAD"})
 # GitHub: with no header to go by, wait at least a minute, and longer each time.
 _FIRST_BLIND_WAIT_SECONDS = 60.0
@@ -76,7 +78,7 @@ def read_refusal(status: int, headers: Mapping[str, str], message: str, *, now: 
     reset = _number(headers.get("x-ratelimit-reset"))
     if _number(headers.get("x-ratelimit-remaining")) == 0 and reset is not None and "secondary" not in said:
         wait = reset - now.timestamp()
-        return Refusal(wait_seconds=max(0.0, wait), resource=headers.get("x-ratelimit-resource", "core"))
+        return Refusal(wait_seconds=max(0.0, wait), resource=headers.get("x-ratelimit-resource", _CORE))
     return Refusal(wait_seconds=None, resource=None)
 
 
@@ -154,49 +156,48 @@ class Budget:
             _Window(limits.creations_per_hour, hour),
         )
         self._hourly: dict[str, _Hourly] = {}
-        self._under_way: Counter[str] = Counter()
+        self._under_way = 0
         self._refused_until: datetime | None = None
         self._blind_waits = 0
         self._calls: Counter[str] = Counter()
         self._waited_seconds = 0.0
 
     @contextmanager
-    def spend(self, method: str, *, resource: str = "core") -> Iterator[None]:
+    def spend(self, method: str) -> Iterator[None]:
         """Wait until one call may be sent, and hold its place while the body of ``with`` sends it.
 
         Args:
             method: The HTTP method, in capitals.
-            resource: The hourly budget that it draws on.
 
         Raises:
             Transient: The wait would be longer than that; nothing was sent.
         """
         with self._slots:
-            windows = self._wait_for_turn(method, resource)
+            windows = self._wait_for_turn(method)
             try:
                 yield
             finally:
                 with self._changed:
                     for window, points in windows:
                         window.end(points, self._clock.now())
-                    self._under_way[resource] -= 1
+                    self._under_way -= 1
                     self._changed.notify_all()
 
-    def _wait_for_turn(self, method: str, resource: str) -> list[tuple[_Window, int]]:
+    def _wait_for_turn(self, method: str) -> list[tuple[_Window, int]]:
         windows = [(self._points, 1 if method in READ_METHODS else 5)]
         if method in ("POST", "PATCH", "PUT"):
             windows += [(window, 1) for window in self._creations]
         waited = 0.0
         while True:
             with self._changed:
-                wait, why = self._next_wait(windows, resource)
+                wait, why = self._next_wait(windows)
                 if wait is None:
                     self._changed.wait()
                     continue
                 if wait <= 0:
                     for window, points in windows:
                         window.start(points)
-                    self._start(method, resource)
+                    self._start(method)
                     return windows
             waited += wait
             if waited > longest_wait(self._max_wait_seconds):
@@ -211,7 +212,7 @@ class Budget:
             with self._changed:
                 self._waited_seconds += wait
 
-    def _next_wait(self, windows: list[tuple[_Window, int]], resource: str) -> tuple[float | None, str]:
+    def _next_wait(self, windows: list[tuple[_Window, int]]) -> tuple[float | None, str]:
         now = self._clock.now()
         waits: list[tuple[float, str]] = [(0.0, "")]
         for window, points in windows:
@@ -221,20 +222,20 @@ class Budget:
             waits.append((until, "GitHub's secondary limit (as counted here)"))
         if self._refused_until is not None:
             waits.append(((self._refused_until - now).total_seconds(), "GitHub's secondary limit"))
-        hourly = self._hourly.get(resource)
+        hourly = self._hourly.get(_CORE)
         if hourly is not None:
             if hourly.reset_at <= now:
-                del self._hourly[resource]  # a new hour, whose numbers the next answer tells
+                del self._hourly[_CORE]  # a new hour, whose numbers the next answer tells
             elif hourly.remaining <= 0:
                 left = (hourly.reset_at - now).total_seconds()
-                waits.append((left, f"GitHub's hourly budget ({resource}, {hourly.limit} calls)"))
+                waits.append((left, f"GitHub's hourly budget ({_CORE}, {hourly.limit} calls)"))
         return max(waits)
 
-    def _start(self, method: str, resource: str) -> None:
+    def _start(self, method: str) -> None:
         self._calls[method] += 1
-        self._under_way[resource] += 1
-        if resource in self._hourly:
-            self._hourly[resource].remaining -= 1
+        self._under_way += 1
+        if _CORE in self._hourly:
+            self._hourly[_CORE].remaining -= 1
 
     def learn(self, headers: Mapping[str, str]) -> None:
         """Take in the ``x-ratelimit-*`` headers of an answer that was not refused.
@@ -250,13 +251,13 @@ class Budget:
             self._blind_waits = 0
             if remaining is None or reset is None:
                 return
-            resource = headers.get("x-ratelimit-resource", "core")
+            resource = headers.get("x-ratelimit-resource", _CORE)
             limit = int(_number(headers.get("x-ratelimit-limit")) or 0)
             # One second more, for their reset is cut to whole seconds.
             reset_at = datetime.fromtimestamp(reset, UTC) + timedelta(seconds=1)
             known = self._hourly.get(resource)
             # Other calls under way, whose cost this answer may not have seen yet.
-            left = int(remaining) - max(0, self._under_way[resource] - 1)
+            left = int(remaining) - max(0, self._under_way - 1)
             if known is not None and reset_at <= known.reset_at:
                 # Answers overtake each other: in the same hour, what remains only shrinks.
                 known.remaining = (

@@ -61,16 +61,13 @@ class GitHubClient(ActionsCalls, HookCalls, IssueCalls, RepositoryCalls):
         )
 
     @classmethod
-    def from_settings(
-        cls, settings: Settings, *, purpose: str, clock: Clock | None = None, budget: Budget | None = None
-    ) -> Self:
+    def from_settings(cls, settings: Settings, *, purpose: str, clock: Clock | None = None) -> Self:
         """Return a client for the product's own credential.
 
         Args:
             settings: Where the credential and the base URL come from.
             purpose: What it is needed for, as it continues "is needed to".
             clock: What waits.
-            budget: The process' one budget.
 
         Raises:
             UsageError: No credential was given.
@@ -79,7 +76,7 @@ class GitHubClient(ActionsCalls, HookCalls, IssueCalls, RepositoryCalls):
         clock = clock or SystemClock()
         api_url = settings.github_api_url
         token = given if isinstance(given, SecretStr) else AppCredential(given, api_url=api_url, clock=clock)
-        return cls(token=token, api_url=api_url, clock=clock, budget=budget)
+        return cls(token=token, api_url=api_url, clock=clock)
 
     def token(self) -> SecretStr:
         """Return the token that is valid now, for the registry that knows the same credential.

@@ -18,7 +18,6 @@ class IssueCalls(Calls):
         title: str,
         body: str,
         labels: Iterable[str] = (),
-        assignees: Iterable[str] = (),
     ) -> Issue:
         """Open an issue.
 
@@ -31,7 +30,7 @@ class IssueCalls(Calls):
             kind="issue",
             build=issue,
             purpose=f"open an issue in {repository}",
-            body={"title": title, "body": body, "labels": list(labels), "assignees": list(assignees)},
+            body={"title": title, "body": body, "labels": list(labels)},
             expect=(201,),
         )
 
@@ -52,7 +51,6 @@ class IssueCalls(Calls):
         number: int,
         *,
         title: str | None = None,
-        body: str | None = None,
         state: str | None = None,
         labels: Iterable[str] | None = None,
     ) -> Issue:
@@ -61,7 +59,6 @@ class IssueCalls(Calls):
             name: value
             for name, value in (
                 ("title", title),
-                ("body", body),
                 ("state", state),
                 ("labels", None if labels is None else list(labels)),
             )

@@ -80,13 +80,12 @@ class RepositoryCalls(Calls):
         return parse("permission", permission, data)
 
     def list_pull_requests(
-        self, repository: str, *, base: str | None = None, head_sha: str | None = None, state: str = "open"
+        self, repository: str, *, head_sha: str | None = None, state: str = "open"
     ) -> tuple[PullRequest, ...]:
         """Return pull requests.
 
         Args:
             repository: ``owner/name``.
-            base: Only those into this branch.
             head_sha: Only those that contain this commit.
             state: ``open``, ``closed`` or ``all``.
         """
@@ -103,10 +102,9 @@ class RepositoryCalls(Calls):
                 f"{path}/pulls",
                 purpose=f"list the pull requests of {repository}",
                 field=None,
-                query={"base": base, "state": state},
+                query={"state": state},
             )
-        found = (parse("pull request", pull_request, entry) for entry in entries)
-        return tuple(request for request in found if base in (None, request.base_ref))
+        return tuple(parse("pull request", pull_request, entry) for entry in entries)
 
     def list_commits(
         self,
@@ -183,26 +181,21 @@ class RepositoryCalls(Calls):
         )
         return tuple(parse("file", lambda found: found["filename"], one) for one in islice(entries, limit))
 
-    def get_file(self, repository: str, path: str, *, ref: str | None = None) -> bytes:
-        """Return a file's content.
+    def get_file(self, repository: str, path: str) -> bytes:
+        """Return a file's content, as it is on the default branch.
 
         Args:
             repository: ``owner/name``.
             path: Of the file, from the root.
-            ref: A branch, tag or commit; the default branch where None.
 
         Raises:
-            NotFound: There is no such file at that ref.
+            NotFound: There is no such file.
             Permanent: It is a folder, or too large for this interface (1 MB).
         """
         if ".." in path.split("/") or not path.strip("/"):
             raise UsageError(f"{path!r} is no path in a repository.", next_step="write it from the root on.")
         purpose = f"read {path} of {repository}"
-        data = self._get(
-            f"{repository_path(repository)}/contents/{quote(path.strip('/'))}",
-            purpose=purpose,
-            query={"ref": ref} if ref is not None else None,
-        )
+        data = self._get(f"{repository_path(repository)}/contents/{quote(path.strip('/'))}", purpose=purpose)
         if not isinstance(data, dict) or data.get("encoding") != "base64":
             raise Permanent(
                 f"Could not {purpose}: it is a folder, a link, or larger than 1 MB.",
