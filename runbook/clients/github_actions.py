@@ -6,6 +6,7 @@ from itertools import islice
 
 from runbook.clients.github_calls import PAGE_SIZE, Calls, quoted, repository_path
 from runbook.clients.github_facts import actions_cache, artifact, job, parse, workflow, workflow_run
+from runbook.decisions.newer_run import branch_of
 from runbook.models import ActionsCache, Artifact, Frozen, Job, Workflow, WorkflowRun
 
 MOST_LISTED_RUNS = 1_000
@@ -58,20 +59,26 @@ class ActionsCalls(Calls):
     def green_run_before(self, run: WorkflowRun) -> WorkflowRun | None:
         """Return the newest green run of the same workflow and branch that was created before a run, if there is one.
 
-        What became green after it has nothing to say about what broke it.
+        What became green after it has nothing to say about what broke it; nor has a run of a fork's branch that
+        happens to have the same name, which GitHub lists alike.
 
         Args:
             run: The run.
         """
-        green = self.list_runs(
-            run.repository,
-            workflow=run.workflow_file,
-            branch=run.head_branch,
-            status="success",
-            created_until=run.created_at,
-            limit=1,
-        )
-        return green[0] if green else None
+        # Almost always the first is one; a page of a hundred whole runs is large.
+        for limit in (1, PAGE_SIZE):
+            green = self.list_runs(
+                run.repository,
+                workflow=run.workflow_file,
+                branch=run.head_branch,
+                status="success",
+                created_until=run.created_at,
+                limit=limit,
+            )
+            found = next((one for one in green if branch_of(one) == branch_of(run)), None)
+            if found is not None or len(green) < limit:
+                return found
+        return None
 
     def runs_after(self, run: WorkflowRun) -> tuple[WorkflowRun, ...]:
         """Return the runs of the same workflow, branch and event since a run was created, newest first.

@@ -29,6 +29,15 @@ def newer_run(run: WorkflowRun, others: Iterable[WorkflowRun]) -> WorkflowRun | 
     return max(newer, key=lambda other: (other.created_at, other.id), default=None)
 
 
-def _line_of(run: WorkflowRun) -> tuple[str, str, str | None, bool, str]:
-    """Name what runs follow each other in; branches of forks may be called alike."""
-    return run.path, run.event, run.head_branch, run.from_fork, run.actor if run.from_fork else ""
+def branch_of(run: WorkflowRun) -> tuple[str | None, bool, str]:
+    """Name the branch that a run is of; those of forks may be called like ours, and like each other.
+
+    Args:
+        run: The run.
+    """
+    return run.head_branch, run.from_fork, run.actor if run.from_fork else ""
+
+
+def _line_of(run: WorkflowRun) -> tuple[str, str, tuple[str | None, bool, str]]:
+    """Name what runs follow each other in."""
+    return run.path, run.event, branch_of(run)

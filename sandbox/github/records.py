@@ -185,6 +185,7 @@ class Run:
     attempts: list[Attempt]
     conclusion: str | None = None  # overrides what the jobs say: startup_failure, stale
     logs_gone: bool = False
+    fork: str | None = None  # whose fork of the repository the commit lies in
 
     @property
     def latest(self) -> Attempt:

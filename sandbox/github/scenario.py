@@ -315,7 +315,7 @@ class _Builder:
     def add_runs(self, item: Json) -> None:
         """Add what one entry of ``runs`` describes."""
         names = ("workflow", "commit", "branch", "event", "actor", "title", "ago", "jobs", "attempts")
-        more = ("conclusion", "logs_gone", "artifacts", "count", "every", "queued_seconds")
+        more = ("conclusion", "logs_gone", "artifacts", "count", "every", "queued_seconds", "fork")
         known(item, f"{self.where}.runs", *names, *more)
         count = int(item.get("count", 1))
         ago, every = seconds(item.get("ago", 3600)), seconds(item.get("every", 3600))
@@ -343,6 +343,7 @@ class _Builder:
             attempts=[],
             conclusion=item.get("conclusion"),
             logs_gone=bool(item.get("logs_gone", False)),
+            fork=item.get("fork"),
         )
         self.repository.runs[run.id] = run
         self._attempts(item, run)

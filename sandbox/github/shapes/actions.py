@@ -1,5 +1,6 @@
 """Workflows, runs, jobs, caches, artifacts."""
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -69,7 +70,8 @@ def run(call: Call, repo: Repository, one: Run, attempt: Attempt) -> Json:
         "pull_requests": [
             _run_pull(call, repo, two)
             for two in repo.pulls.values()
-            if two.sha == one.sha and two.state == "open"
+            # GitHub leaves the list of a fork's run empty.
+            if two.sha == one.sha and two.state == "open" and one.fork is None
         ],
         "created_at": when(one.created_at),
         "updated_at": when(done),
@@ -88,8 +90,15 @@ def run(call: Call, repo: Repository, one: Run, attempt: Attempt) -> Json:
         "workflow_url": f"{repo_url(call, repo)}/actions/workflows/{flow.id}",
         "head_commit": _head_commit(repo, one),
         "repository": repository(call, repo),
-        "head_repository": repository(call, repo),
+        "head_repository": repository(call, _head_repository(repo, one)),
     }
+
+
+def _head_repository(repo: Repository, one: Run) -> Repository:
+    """Return the repository that a run's commit lies in: a fork is a namesake of another owner's."""
+    if one.fork is None:
+        return repo
+    return replace(repo, id=int(sha_of(f"{one.fork}/{repo.name}")[:7], 16), owner=one.fork)
 
 
 def _run_pull(call: Call, repo: Repository, one: Pull) -> Json:
@@ -207,7 +216,7 @@ def artifact(call: Call, repo: Repository, one: Artifact) -> Json:
         "workflow_run": {
             "id": owner.id,
             "repository_id": repo.id,
-            "head_repository_id": repo.id,
+            "head_repository_id": _head_repository(repo, owner).id,
             "head_branch": owner.branch,
             "head_sha": owner.sha,
         },

@@ -1,6 +1,7 @@
 """Reads that a backtest and a first policy need: pages by ETag, names of refs and secrets."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from pydantic import SecretStr
@@ -80,3 +81,67 @@ def test_secrets_that_may_not_be_listed_are_denied() -> None:
         pytest.raises(Denied),
     ):
         github.list_secret_names(REPO)
+
+
+GREEN = [{"name": "test", "conclusion": "success"}]
+RED = [{"name": "test", "conclusion": "failure"}]
+
+
+def _forked(*runs: dict[str, Any]) -> dict[str, Any]:
+    """Return a scenario with these runs of one workflow."""
+    return {
+        "bot": "bot",
+        "users": {"bot": {}, "mallory": {}, "eve": {}},
+        "repositories": {
+            REPO: {
+                "roles": {"bot": "write"},
+                "commits": [{"id": "one", "message": "One", "author": "bot", "branch": "main", "ago": "9d"}],
+                "workflows": [{"file": "ci.yml", "name": "CI"}],
+                "runs": [{"workflow": "ci.yml", "branch": "main", **run} for run in runs],
+            }
+        },
+    }
+
+
+def _fork(whose: str, ago: str, **more: Any) -> dict[str, Any]:
+    return {"event": "pull_request", "actor": whose, "fork": whose, "ago": ago, "jobs": GREEN, **more}
+
+
+@pytest.mark.parametrize(
+    ("others", "ago"),
+    [
+        ([{"ago": "5h", "jobs": GREEN}, _fork("mallory", "2h")], timedelta(hours=5)),
+        ([{"ago": "9h", "jobs": GREEN}, _fork("mallory", "2h", count=60, every="1m")], timedelta(hours=9)),
+        ([_fork("mallory", "2h")], None),
+        ([{"ago": "5h", "jobs": GREEN}, {"ago": "2h", "jobs": GREEN}], timedelta(hours=2)),
+    ],
+)
+def test_a_branchs_last_green_run_is_none_of_a_fork_whose_branch_is_called_alike(
+    others: list[dict[str, Any]], ago: timedelta | None
+) -> None:
+    """Else a stranger's pull request from its own main says what of ours was green."""
+    red = {"ago": "1h", "jobs": RED}
+    with (
+        sandbox.running(_forked(red, *others)) as box,
+        GitHubClient(token=SecretStr(box.token), api_url=box.url) as github,
+    ):
+        failed = next(run for run in github.list_runs(REPO, status="failure", limit=5) if not run.from_fork)
+        green = github.green_run_before(failed)
+        assert green is None if ago is None else green is not None
+        if green is not None and ago is not None:
+            assert not green.from_fork
+            assert failed.created_at - green.created_at == ago - timedelta(hours=1)
+
+
+def test_a_forks_last_green_run_is_its_own() -> None:
+    scenario = _forked(
+        _fork("eve", "1h", jobs=RED), _fork("mallory", "2h"), {"ago": "3h", "jobs": GREEN}, _fork("eve", "4h")
+    )
+    with (
+        sandbox.running(scenario) as box,
+        GitHubClient(token=SecretStr(box.token), api_url=box.url) as github,
+    ):
+        (failed,) = github.list_runs(REPO, status="failure", limit=5)
+        green = github.green_run_before(failed)
+    assert green is not None
+    assert (green.actor, green.from_fork) == ("eve", True)
