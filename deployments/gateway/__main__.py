@@ -14,6 +14,7 @@ import uvicorn
 from deployments.gateway.app import Limits, create_app
 from deployments.gateway.approval_page import approval_router, desk_of
 from deployments.gateway.bodies import MEBIBYTE
+from deployments.gateway.connections import ImpatientProtocol
 from deployments.gateway.policy_in_force import PolicyInForce
 from deployments.gateway.signatures import WebhookSecrets
 from deployments.ports import LOOPBACK, require_free
@@ -33,6 +34,7 @@ _LOG = logging.getLogger("runbook.gateway")
 # A batch may wait for the one before it: both must fail, and be answered, before GitHub gives up after ten seconds.
 _BUSY_TIMEOUT_SECONDS = 4.0
 _MOST_CONNECTIONS = 1_000
+_IDLE_SECONDS = 5  # between two requests
 _STOP_SECONDS = 10
 
 
@@ -92,7 +94,9 @@ def _serve(host: str, port: int, *, largest_body_bytes: int) -> int:
             log_config=None,
             access_log=False,  # each delivery is in the ledger, and counted
             server_header=False,
+            http=ImpatientProtocol,
             limit_concurrency=_MOST_CONNECTIONS,
+            timeout_keep_alive=_IDLE_SECONDS,
             timeout_graceful_shutdown=_STOP_SECONDS,
         )
     )
