@@ -45,11 +45,11 @@ _SHAPES = tuple(
         r"\bsk-[A-Za-z0-9_-]{16,}",
         r"\b[rs]k_live_[A-Za-z0-9]{16,}|\bSG\.[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{16,}|\bdckr_pat_[A-Za-z0-9_-]{16,}",
         r"\bnpm_[A-Za-z0-9]{30,}|\bpypi-[A-Za-z0-9_-]{30,}|\bglpat-[A-Za-z0-9_-]{16,}|\bAIza[A-Za-z0-9_-]{35}",
-        # JSON web tokens; a private key, also one whose end was cut off.
-        # ("-eyJ-eyJ" has many starts in one run of letters: each run is read once, and only one that two more follow
-        # is looked through.)
+        # JSON web tokens, with all their parts: an encrypted one has five. "-eyJ-eyJ" has many starts in one run of
+        # letters: each run is read once, and only one that two more follow is looked through.
         r"(?<![A-Za-z0-9_-])(?=[A-Za-z0-9_-]{11,}\.[A-Za-z0-9_-]{8,}\.)[A-Za-z0-9_-]*?"
-        r"\b(?P<secret>eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*)",
+        r"(?P<secret>eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9._-]*)",
+        # A private key, also one whose end was cut off.
         r"(?s:-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----.*?"
         r"(?:-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----|\Z))",
         # Headers, and what curl and URLs carry.
