@@ -160,6 +160,7 @@ class Findings(Frozen):
         tests_run: Tests that the reports name, failed or not.
         left_out: Findings beyond those that are kept.
         notes: What was not read, and why.
+        incomplete: Whether reading again may find more: GitHub did not answer, or the time was over.
     """
 
     failed_tests: tuple[FailedTest, ...] = ()
@@ -169,6 +170,7 @@ class Findings(Frozen):
     tests_run: int = 0
     left_out: int = 0
     notes: tuple[Text, ...] = ()
+    incomplete: bool = False
 
     @property
     def empty(self) -> bool:
@@ -293,4 +295,5 @@ def joined(parts: Iterable[Findings]) -> Findings:
         tests_run=sum(part.tests_run for part in found),
         left_out=sum(part.left_out for part in found) + more_tests + more_holes + more_code,
         notes=tuple(dict.fromkeys(note for part in found for note in part.notes))[:MOST_KEPT],
+        incomplete=any(part.incomplete for part in found),
     )

@@ -85,14 +85,16 @@ def read_artifacts(
     try:
         listed = github.list_artifacts(run.repository, run.id)
     except (Denied, Permanent, Transient) as error:
-        return Findings(notes=(f"the run's artifacts could not be listed: {error.message}",))
+        note = f"the run's artifacts could not be listed: {error.message}"
+        return Findings(notes=(note,), incomplete=_passes(error))
     choice = choose_artifacts(listed, run, wanted=wanted, limits=limits)
     parts = [Findings(notes=choice.notes)]
     until = time.monotonic() + MOST_SECONDS  # the processor's time, which no virtual clock shortens
     for number, one in enumerate(choice.chosen):
         if time.monotonic() > until:
             left = len(choice.chosen) - number
-            parts.append(Findings(notes=(f"{left} more artifacts were not read: it took too long",)))
+            note = f"{left} more artifacts were not read: it took too long"
+            parts.append(Findings(notes=(note,), incomplete=True))
             break
         report(one.name)
         parts.append(_read(github, run, one, limits, in_time=lambda: time.monotonic() <= until))
@@ -135,10 +137,17 @@ def _read(
 ) -> Findings:
     try:
         with spooled(github.stream_artifact(run.repository, one.id, largest_bytes=limits.bytes)) as file:
-            return read_archive(file, one.name, limits=limits, in_time=in_time)
+            found = read_archive(file, one.name, limits=limits, in_time=in_time)
+            return found if in_time() else found.model_copy(update={"incomplete": True})
     except (Denied, Permanent, Transient) as error:
         # The logs were read already: what the reports would add is not worth a failed triage.
-        return Findings(notes=(f"artifact {one.name} was not read: {error.message}",))
+        note = f"artifact {one.name} was not read: {error.message}"
+        return Findings(notes=(note,), incomplete=_passes(error))
+
+
+def _passes(error: Denied | Permanent | Transient) -> bool:
+    """Whether asking again later may well be answered."""
+    return isinstance(error, Transient)
 
 
 def _wanted(name: str, wanted: tuple[str, ...]) -> bool:

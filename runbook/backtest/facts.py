@@ -18,6 +18,7 @@ class FailureFacts(Frozen):
         logs_gone: How many had expired or were deleted (410).
         pull_requests: The pull requests that contain its commit, if it ran for one.
         notes: What else could not be read.
+        incomplete: Whether reading again may find more: it is not kept then.
     """
 
     run: WorkflowRun
@@ -27,6 +28,7 @@ class FailureFacts(Frozen):
     logs_gone: int = 0
     pull_requests: tuple[int, ...] = ()
     notes: tuple[str, ...] = ()
+    incomplete: bool = False
 
     @property
     def readable(self) -> bool:

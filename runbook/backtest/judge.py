@@ -104,8 +104,9 @@ def ended(attempt: WorkflowRun) -> tuple[datetime, int, int]:
 
 
 def _line(attempt: WorkflowRun) -> tuple[object, ...]:
-    # Branches of forks are called like ours and are others.
-    return attempt.workflow_id, attempt.head_branch or attempt.head_sha, attempt.from_fork
+    # Branches of forks are called like ours and are others', each author's own.
+    author = attempt.actor if attempt.from_fork else None
+    return attempt.workflow_id, attempt.head_branch or attempt.head_sha, attempt.from_fork, author
 
 
 def outcome_of(failed: WorkflowRun, past: Past) -> Outcome:

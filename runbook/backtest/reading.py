@@ -1,7 +1,6 @@
 """Reads a repository's past from GitHub, each answer once: what is kept is not asked for again, or only by its ETag."""
 
 import hashlib
-import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from datetime import UTC, datetime, timedelta
@@ -10,7 +9,7 @@ from importlib import resources
 
 from runbook.backtest.facts import FailureFacts, History
 from runbook.backtest.judge import ended
-from runbook.backtest.store import Store
+from runbook.backtest.store import Store, cleaned
 from runbook.canonical import digest
 from runbook.clients.github_actions import MOST_LISTED_RUNS, RunsPage
 from runbook.clients.github_client import GitHubClient
@@ -73,7 +72,6 @@ class HistoryReader:
         self._catalogue = catalogue
         self._report = report
         self._stop = stop
-        self._of_thread = threading.local()
 
     def read(self, *, since: datetime, until: datetime, limit: int | None = None) -> History:
         """Read the runs that were created since a time, and triage those that failed.
@@ -169,6 +167,8 @@ class HistoryReader:
 
     def _failures(self, failed: list[WorkflowRun]) -> tuple[FailureFacts, ...]:
         found: dict[tuple[int, int], FailureFacts] = {}
+        if failed:
+            self._catalogue.databases  # noqa: B018 - compiled once, before several threads ask for it
         workers = max(1, min(READERS, len(failed)))
         with ThreadPoolExecutor(max_workers=workers, thread_name_prefix="backtest") as readers:
             waiting = {
@@ -189,7 +189,10 @@ class HistoryReader:
         kept = self._store.get(name, _Triaged)
         if kept is not None and kept.reader == self._reader:
             return kept.facts
-        return self._store.put(name, _Triaged(reader=self._reader, facts=self._triaged(run))).facts
+        facts = self._triaged(run)
+        if facts.incomplete:  # GitHub had a bad moment: that is not what happened then
+            return cleaned(facts)
+        return self._store.put(name, _Triaged(reader=self._reader, facts=facts)).facts
 
     def _triaged(self, run: WorkflowRun) -> FailureFacts:
         try:
@@ -208,7 +211,7 @@ class HistoryReader:
             self._github,
             self._repository.name,
             failed,
-            catalogue=self._own_catalogue(),
+            catalogue=self._catalogue,
             largest_bytes=self._policy.caps.max_log_bytes,
             report=lambda number, job: None,
         )
@@ -221,6 +224,7 @@ class HistoryReader:
             logs_gone=reading.gone,
             pull_requests=self._pull_requests(run),
             notes=(*reading.notes, *findings.notes),
+            incomplete=findings.incomplete,
         )
 
     def _pull_requests(self, run: WorkflowRun) -> tuple[int, ...]:
@@ -233,13 +237,6 @@ class HistoryReader:
         except (Denied, NotFound):
             return ()
         return tuple(request.number for request in found)
-
-    def _own_catalogue(self) -> Catalogue:
-        """Return this thread's catalogue: hyperscan's working memory serves one scan at a time."""
-        if not hasattr(self._of_thread, "catalogue"):
-            self._of_thread.catalogue = Catalogue(self._catalogue.signatures)
-        catalogue: Catalogue = self._of_thread.catalogue
-        return catalogue
 
     @cached_property
     def _reader(self) -> str:

@@ -18,6 +18,9 @@ from runbook.scrub import scrub
 
 Kept = TypeVar("Kept", bound=BaseModel)
 
+FORMAT = 2
+"""Counted up when what a kept answer means changes: those before it are left alone, and read again."""
+
 _OWNER_ONLY = 0o700
 
 
@@ -37,7 +40,7 @@ def cache_folder(environment: Mapping[str, str], *, api_url: str, repository: st
         root = Path(environment.get("XDG_CACHE_HOME") or home / ".cache") / "runbook"
     host = urlsplit(api_url).netloc.replace(":", "_")
     owner, _, name = repository.casefold().partition("/")
-    return root.absolute() / "backtest" / host / owner / name
+    return root.absolute() / "backtest" / f"format-{FORMAT}" / host / owner / name
 
 
 class Store:
@@ -75,13 +78,13 @@ class Store:
         Raises:
             UsageError: The folder cannot be written to.
         """
-        clean = _scrubbed(value.model_dump(mode="json"))
+        clean = cleaned(value)
         path = self.folder / f"{name}.json"
         try:
             self._make(path.parent)
             handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")  # mode 0600
             with os.fdopen(handle, "w", encoding="utf-8") as file:
-                json.dump(clean, file)
+                file.write(clean.model_dump_json())
             Path(temporary).replace(path)
         except OSError as error:
             raise UsageError(
@@ -89,7 +92,7 @@ class Store:
                 unchanged="Nothing was changed on GitHub.",
                 next_step="make room or set RUNBOOK_CACHE to a folder that this user may write to.",
             ) from error
-        return type(value).model_validate(clean)
+        return clean
 
     def _make(self, folder: Path) -> None:
         if folder.is_dir():
@@ -100,6 +103,11 @@ class Store:
             # Whatever made it: titles and log lines of private repositories are in there.
             self.folder.chmod(_OWNER_ONLY)
         folder.mkdir(parents=True, exist_ok=True, mode=_OWNER_ONLY)
+
+
+def cleaned(value: Kept) -> Kept:
+    """Return a value without secrets, as it would be kept."""
+    return type(value).model_validate_json(json.dumps(_scrubbed(value.model_dump(mode="json"))))
 
 
 def _scrubbed(value: JsonValue) -> JsonValue:

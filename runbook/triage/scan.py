@@ -7,6 +7,8 @@ one line, read as people mean it. So a signature may say "at the start of the li
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+import hyperscan
+
 from runbook.triage.catalogue import Catalogue, Signature
 from runbook.triage.lines import BLOCK_BYTES, OVERLAP_BYTES, SHOWN_BYTES, Block, Line, blocks, read_line
 from runbook.triage.logs import LogSource, refuse_binary
@@ -82,6 +84,8 @@ def scan_chunks(
     def on_match(signature: int, _start: int, end: int, _flags: int, _context: object) -> None:
         found.append(end << _INDEX_BITS | signature)  # one number: there may be a hundred thousand in a block
 
+    # Hyperscan's working memory serves one scan at a time: with one of its own, several threads share a catalogue.
+    working = [(database, hyperscan.Scratch(database)) for database in catalogue.databases]
     first_at = ""
     lines = 0
     unfinished = False
@@ -92,8 +96,8 @@ def scan_chunks(
             state.columns = bool(opening.step)
             first_at = opening.at
         found.clear()
-        for database in catalogue.databases:
-            database.scan(block.data, match_event_handler=on_match)
+        for database, scratch in working:
+            database.scan(block.data, match_event_handler=on_match, scratch=scratch)
         found.sort()
         state.confirm(block, found)
         lines = block.first_line - 1 + block.line_ends

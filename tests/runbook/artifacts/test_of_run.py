@@ -96,6 +96,7 @@ def test_the_usual_reports_are_read_and_what_was_not_is_said(desk: Desk) -> None
     assert [one.report for one in found.coverage] == ["coverage/coverage.xml"]
     assert desk.read_names == ["test-results", "coverage", "trivy"]
     assert found.notes[0] == "artifact junit-old has expired"
+    assert not found.incomplete
     assert found.notes[1].startswith("trivy/trivy.json was not read: it is no JSON")
 
 
@@ -118,6 +119,15 @@ def test_artifacts_that_github_does_not_give_end_no_triage(desk: Desk, fault: st
     found = desk.read()
     assert found.empty
     assert any("could not be listed" in note or "was not read" in note for note in found.notes)
+    assert found.incomplete, "a limit ends, and so does a server's trouble"
+
+
+def test_what_github_refuses_is_not_looked_for_again(desk: Desk) -> None:
+    refusal = "Resource not accessible by integration"
+    desk.box.fail("403", method="GET", path_regex="/artifacts$", times=100, message=refusal)
+    found = desk.read()
+    assert refusal in found.notes[0]
+    assert not found.incomplete
 
 
 def test_artifacts_that_take_too_long_are_said(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -125,6 +135,7 @@ def test_artifacts_that_take_too_long_are_said(desk: Desk, monkeypatch: pytest.M
     found = desk.read()
     assert found.empty
     assert "3 more artifacts were not read: it took too long" in found.notes
+    assert found.incomplete
 
 
 def test_coverage_is_compared_with_the_last_green_run(desk: Desk) -> None:

@@ -2,6 +2,7 @@
 
 import random
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -28,6 +29,7 @@ def attempt(
     branch: str = "main",
     workflow: int = 7,
     fork: bool = False,
+    actor: str = "alice",
 ) -> WorkflowRun:
     """Return an attempt that ended at a minute after noon."""
     end = NOON + timedelta(minutes=minute)
@@ -45,7 +47,7 @@ def attempt(
         conclusion=conclusion,
         head_branch=branch,
         head_sha=sha,
-        actor="alice",
+        actor=actor,
         triggering_actor="alice",
         html_url="https://github.com/acme/app/actions/runs/1",
         created_at=began,
@@ -93,6 +95,28 @@ def test_the_aftermath_is_what_ran_next_on_the_same_branch(
 ) -> None:
     found = outcome_of(FAILED, Past([FAILED, *later]))
     assert (found.aftermath, found.rerun_red) == (aftermath, rerun_red)
+
+
+@pytest.mark.parametrize(
+    ("other", "aftermath"),
+    [
+        ({"fork": True, "actor": "bob"}, Aftermath.NEVER_RUN_AGAIN),
+        ({"fork": True, "actor": "alice"}, Aftermath.NEXT_COMMIT_GREEN),
+        ({"fork": False, "actor": "alice"}, Aftermath.NEVER_RUN_AGAIN),
+    ],
+)
+def test_what_became_of_one_forks_branch_is_not_told_by_anothers(
+    other: dict[str, Any], aftermath: Aftermath
+) -> None:
+    """Most people work on the main of their fork."""
+    failed = attempt(0, "failure", fork=True, actor="alice")
+    later = attempt(9, "success", run=2, sha=OTHER, **other)
+    assert outcome_of(failed, Past([failed, later])).aftermath is aftermath
+
+
+def test_on_our_own_branches_it_is_all_the_same_who_mended_it() -> None:
+    later = attempt(9, "success", run=2, sha=OTHER, actor="bob")
+    assert outcome_of(FAILED, Past([FAILED, later])).aftermath is Aftermath.NEXT_COMMIT_GREEN
 
 
 def _outcome(aftermath: Aftermath, *, rerun_red: bool = False) -> Outcome:

@@ -10,12 +10,12 @@ from pydantic import SecretStr
 import sandbox
 from runbook.backtest.reading import HistoryReader
 from runbook.backtest.stopping import StoppableClock, Stopped
-from runbook.backtest.store import Store, cache_folder
+from runbook.backtest.store import FORMAT, Store, cache_folder
 from runbook.clients.github_client import GitHubClient
 from runbook.errors import UsageError
 from runbook.models import Step
 from runbook.policy import Policy
-from runbook.triage.catalogue import catalogue_with
+from runbook.triage.catalogue import Catalogue, catalogue_with
 from tests.runbook.backtest import year
 
 MANY = 1_350
@@ -58,6 +58,38 @@ def test_a_log_that_is_gone_is_counted_and_ends_nothing(
     found = _reader(github, tmp_path, policy).read(since=year.END - timedelta(days=120), until=year.END)
     assert sum(facts.logs_gone for facts in found.failures) == 1
     assert sum(not facts.readable for facts in found.failures) == 1
+
+
+def test_a_passing_trouble_is_not_kept_as_what_happened(tmp_path: Path, policy: Policy) -> None:
+    clock = sandbox.VirtualClock(year.END)
+    with (
+        sandbox.running(year.scenario(), clock=clock) as box,
+        GitHubClient(token=SecretStr(box.token), api_url=box.url, clock=clock) as client,
+    ):
+        since = year.END - timedelta(days=60)
+        box.fail("500_before", path_regex="/artifacts$", times=MANY)
+        (troubled,) = _reader(client, tmp_path, policy).read(since=since, until=year.END, limit=1).failures
+        assert troubled.incomplete
+        assert any("could not be listed" in note for note in troubled.notes)
+        box.server.faults.clear()
+        (whole,) = _reader(client, tmp_path, policy).read(since=since, until=year.END, limit=1).failures
+        assert not whole.incomplete
+        assert whole.notes == ()
+        box.server.requests.clear()
+        assert _reader(client, tmp_path, policy).read(since=since, until=year.END, limit=1).failures == (
+            whole,
+        )
+        assert not any(one["path"].endswith(("/logs", "/artifacts")) for one in box.requests), "kept now"
+
+
+def test_every_reader_scans_with_the_one_catalogue_that_was_compiled(
+    github: GitHubClient, tmp_path: Path, policy: Policy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled = list(catalogue_with(()).databases)
+    monkeypatch.setattr(Catalogue, "_compiled", lambda self, first: compiled.append(first))
+    found = _reader(github, tmp_path, policy).read(since=year.END - timedelta(days=60), until=year.END)
+    assert sum(facts.logs_read for facts in found.failures) > 1
+    assert len(compiled) == 1
 
 
 def test_an_interrupt_ends_the_waits_of_every_reader() -> None:
@@ -106,4 +138,4 @@ def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
 )
 def test_each_repository_of_each_server_has_its_folder(environment: dict[str, str], below: str) -> None:
     folder = cache_folder(environment, api_url="http://127.0.0.1:8080", repository="Acme/App")
-    assert folder == Path(below) / "127.0.0.1_8080" / "acme" / "app"
+    assert folder == Path(below) / f"format-{FORMAT}" / "127.0.0.1_8080" / "acme" / "app"

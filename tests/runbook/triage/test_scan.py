@@ -2,6 +2,7 @@
 
 import tracemalloc
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
 import pytest
@@ -136,6 +137,14 @@ def test_one_line_of_many_megabytes_is_read_in_bounded_memory() -> None:
     assert peak < 16 << 20
     assert found.lines == 3
     assert _lines_of(found, "pytest.error-line") == [3]
+
+
+def test_several_threads_share_one_catalogue() -> None:
+    """Hyperscan refuses a second scan in the working memory of one that goes on."""
+    data = stamped(job(step("pytest", *["E   AssertionError: no"] * 5_000, code=1)))
+    wanted = _scan(data)
+    with ThreadPoolExecutor(max_workers=4) as readers:
+        assert all(found == wanted for found in readers.map(_scan, [data] * 12))
 
 
 @pytest.mark.parametrize("data", [b"\x7fELF\x02\x01\x01" + bytes(500), bytes(range(32)) * 50, b"\x00" * 100])
