@@ -1,6 +1,7 @@
 """One failed run: its logs and reports read, its class decided, its urgency's facts; for triage and ``runbook why``."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 
@@ -41,6 +42,23 @@ class LogReading(Frozen):
     gone: int = 0
 
 
+@dataclass(slots=True)
+class _Part:
+    """As much of a log as may be read: where the rest would be too much, it ends there."""
+
+    open: Callable[[], Iterator[bytes]]
+    bytes_read: int = 0
+    cut: TooLarge | None = None
+
+    def read(self) -> Iterator[bytes]:
+        try:
+            for chunk in self.open():
+                self.bytes_read += len(chunk)
+                yield chunk
+        except TooLarge as error:
+            self.cut = error
+
+
 def failed_jobs(jobs: tuple[Job, ...]) -> tuple[Job, ...]:
     """Return the jobs whose conclusion keeps a run from being green."""
     return tuple(job for job in jobs if job.conclusion is not None and job.conclusion not in GREEN)
@@ -57,27 +75,35 @@ def read_failed_logs(
 ) -> LogReading:
     """Scan the failed jobs' logs as streams (IR-03, IR-17); one that is gone or no text leaves the others.
 
+    All of them together take the bytes that are allowed: of those left, each log may take as much as each of the
+    logs after it, so that a flood in one job hides no other. Of a longer log the hits so far are kept.
+
     Args:
         github: Who reads.
         repository: owner/name.
         failed: The failed jobs.
         catalogue: The signatures.
-        largest_bytes: A longer log is not read to its end.
+        largest_bytes: Bytes that are read of all of them together.
         report: Told each job and its number, from 1, before its log is read.
     """
     scans: list[Scan] = []
     notes: list[str] = []
     gone = 0
+    left = largest_bytes
     for number, job in enumerate(failed, start=1):
         report(number, job)
-        read = partial(github.stream_job_log, repository, job.id, largest_bytes=largest_bytes)
+        share = left // (len(failed) - number + 1)
+        part = _Part(partial(github.stream_job_log, repository, job.id, largest_bytes=share))
         try:
-            scans.append(scan(LogSource(name=f"{job.name}.txt", job=job.name, read=read), catalogue))
+            scans.append(scan(LogSource(name=f"{job.name}.txt", job=job.name, read=part.read), catalogue))
         except Gone:
             gone += 1
             notes.append(f"the log of {job.name} has expired or was deleted (410)")
-        except (NotFound, TooLarge, NotText) as error:
+        except (NotFound, NotText) as error:
             notes.append(f"the log of {job.name} was not read: {error.message}")
+        if part.cut is not None:
+            notes.append(f"the log of {job.name} was not read to its end: {part.cut.message}")
+        left -= part.bytes_read
     return LogReading(scans=tuple(scans), notes=tuple(notes), gone=gone)
 
 
