@@ -60,7 +60,7 @@ def triage_run(
         answer = _without_failure(run, jobs, target)
     if answer.failure_class is FailureClass.PASSING:
         return answer
-    severity, reason = _severity(github, run, answer.failure_class, policy=policy)
+    severity, reason = _severity(github, run, target, answer.failure_class, policy=policy)
     return answer.model_copy(
         update={
             "severity": severity,
@@ -144,7 +144,12 @@ def _with_failure(
 
 
 def _severity(
-    github: GitHubClient, run: WorkflowRun, failure_class: FailureClass, *, policy: Policy | None
+    github: GitHubClient,
+    run: WorkflowRun,
+    target: RunTarget,
+    failure_class: FailureClass,
+    *,
+    policy: Policy | None,
 ) -> tuple[Severity | None, str]:
     if policy is None:
         return None, "no policy says what is urgent"
@@ -158,7 +163,8 @@ def _severity(
         repository,
         failure_class,
         blocked_pull_requests=_blocked(github, run) if on_pull_request else (),
-        passed_on_retry=_passed_later(github, run),
+        # Where no attempt was asked for, this one is the newest.
+        passed_on_retry=target.attempt is not None and _passed_later(github, run),
     )
     decided = decide_severity(facts, policy=policy)
     return decided.severity, decided.explanation

@@ -185,13 +185,12 @@ class _Replaying:
         )
 
     def _severity(self, facts: FailureFacts) -> Severity:
-        on_pull_request = affected_ref(facts.run, self._repository) is AffectedRef.PULL_REQUEST
         decided = decide_severity(
             severity_facts(
                 facts.run,
                 self._repository,
                 facts.classification.failure_class,
-                blocked_pull_requests=facts.pull_requests if on_pull_request else (),
+                blocked_pull_requests=facts.pull_requests,  # none off pull requests
                 passed_on_retry=False,  # nobody knew it then
             ),
             policy=self._policy,

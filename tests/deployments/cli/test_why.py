@@ -193,9 +193,30 @@ def test_job_that_is_not_text_is_noted_and_the_others_decide(playing: Playing, r
 
 def test_one_job_of_a_run_can_be_asked_about(playing: Playing, runbook: Runbook) -> None:
     box = playing({"jobs": [job("a"), job("b", conclusion="failure", log="red")]})
-    attempt = box.repository.runs[newest_run(box)]
-    address = f"https://github.com/acme/voice-agent/actions/runs/{attempt.id}/job/"
-    assert runbook("why", f"{address}999999", "--json").status == 1
+    run = box.repository.runs[newest_run(box)]
+    address = f"https://github.com/acme/voice-agent/actions/runs/{run.id}/job/"
+    a, b = (one.id for one in run.latest.jobs)
+    failed = runbook("why", f"{address}{b}", "--json")
+    assert (failed.status, failed.json["class"]) == (0, "test_failure")
+    assert failed.json["first_cause"]["file"] == "b.txt"
+    passed = runbook("why", f"{address}{a}", "--json")
+    assert (passed.status, passed.json["class"]) == (0, "passing")
+    assert "Job a of" in passed.json["summary"]
+    unknown = runbook("why", f"{address}{b + 999_999}", "--json")
+    assert (unknown.status, unknown.out) == (1, "")
+    assert f"has no job {b + 999_999}" in unknown.err
+
+
+def test_the_newest_attempt_is_read_once_and_an_earlier_one_is_held_against_it(
+    playing: Playing, runbook: Runbook
+) -> None:
+    box = playing({"jobs": [job(conclusion="failure", log="red")]})
+    number = newest_run(box)
+    path = f"/repos/acme/voice-agent/actions/runs/{number}"
+    assert runbook("why", str(number), "--repo", "acme/voice-agent").status == 0
+    assert [one["path"] for one in box.requests].count(path) == 1
+    assert runbook("why", f"https://github.com/acme/voice-agent/actions/runs/{number}/attempts/1").status == 0
+    assert [one["path"] for one in box.requests].count(path) == 2
 
 
 @pytest.mark.parametrize("word", ["404", "https://github.com/acme/nowhere/actions/runs/1"])
