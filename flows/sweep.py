@@ -82,7 +82,7 @@ def _sweep(here: Installation, client: SyncPrefectClient, lease: Lease, *, apply
             failed.append(f"{execution.id}: {error}")
             log.warning("%s: %s", execution.id, scrub(str(error)))
     if apply:
-        done += _wake_ended(here, client)
+        _wake_ended(here, client, done=done, failed=failed)
     if failed:
         return State(type=StateType.FAILED, name="Unsettled", message=scrub("; ".join(failed)))
     return Completed(message=scrub("; ".join(done) or "nothing to do"), name="Swept" if apply else "Planned")
@@ -193,7 +193,7 @@ def _place(here: Installation, execution: Execution) -> IssuePlace | None:
     return IssuePlace(incident.issues_repository, incident.issue_number, incident.issue_url)
 
 
-def _wake_ended(here: Installation, client: SyncPrefectClient) -> list[str]:
+def _wake_ended(here: Installation, client: SyncPrefectClient, *, done: list[str], failed: list[str]) -> None:
     """Wake suspended runs whose execution has ended (superseded, say), so that they end too."""
     suspended = client.read_flow_runs(
         flow_run_filter=FlowRunFilter(
@@ -201,13 +201,16 @@ def _wake_ended(here: Installation, client: SyncPrefectClient) -> list[str]:
         ),
         limit=MAX_SUSPENDED,
     )
-    woken = []
     for run in suspended:
         execution = here.engine.executions.get(str(run.id))
-        if execution is not None and not execution.open and str(run.id) != flow_run_id():
+        if execution is None or execution.open or str(run.id) == flow_run_id():
+            continue
+        try:
             resume(str(run.id))
-            woken.append(f"wake {execution.procedure} ({execution.subject}): it ended as {execution.state}")
-    return woken
+        except _NOT_NOW as error:
+            failed.append(f"{run.id}: {error}")
+        else:
+            done.append(f"wake {execution.procedure} ({execution.subject}): it ended as {execution.state}")
 
 
 def _read(client: SyncPrefectClient, execution_id: str) -> FlowRun | None:

@@ -21,11 +21,7 @@ def test_a_plan_whose_issue_was_deleted_expires_all_the_same(theatre: Theatre) -
         session.get_one(PlanRow, plan.id).expires_at = theatre.here.clock.now() - timedelta(seconds=1)
     del theatre.state_of(repository).issues[plan.issue_number]
 
-    def ended() -> bool | None:
-        theatre.sweep()
-        return None if theatre.execution(run.id).open else True
-
-    theatre.until("the end", ended)
+    theatre.swept(run.id)
     execution = theatre.execution(run.id)
     assert execution.state is ExecutionState.EXPIRED
     assert "could not be written on its issue" in execution.reason
@@ -135,7 +131,7 @@ def test_an_attempt_whose_triage_is_given_up_has_an_incident_all_the_same(theatr
     run = theatre.triage(repository)
     theatre.until("its claim", lambda: theatre.here.engine.incidents.cared_for(run.id) or None)
     _revive_no_more(theatre, run.id)
-    _swept_until_it_ended(theatre, run.id)
+    theatre.swept(run.id)
 
     assert theatre.execution(run.id).state is ExecutionState.NEEDS_PERSON
     (incident,) = theatre.here.engine.incidents.recent(repository=repository)
@@ -155,7 +151,7 @@ def test_a_verified_plan_whose_run_was_cancelled_before_its_record_closes_its_in
     _put(theatre, plan, PlanState.DONE)
     theatre.rest(f"/flow_runs/{run.id}/set_state", {"state": {"type": "CANCELLED"}, "force": True})
 
-    _swept_until_it_ended(theatre, run.id)
+    theatre.swept(run.id)
     assert theatre.execution(run.id).state is ExecutionState.DONE
     assert (
         theatre.send("alice", "GET", f"/repos/{repository}/issues/{plan.issue_number}")["state"] == "closed"
@@ -170,8 +166,7 @@ def test_people_are_told_where_a_plan_was_superseded(theatre: Theatre) -> None:
     first = theatre.start("clear-caches", request)
     old = theatre.asked(first.id)
     theatre.asked(theatre.start("clear-caches", request).id)
-    theatre.sweep()
-    assert theatre.until("the end", lambda: theatre.ended(first.id)).state == "Superseded"
+    assert theatre.swept(first.id).state == "Superseded"
     issue = f"/repos/{repository}/issues/{old.issue_number}"
     assert theatre.send("alice", "GET", issue)["state"] == "closed"
     assert "superseded" in theatre.send("alice", "GET", f"{issue}/comments")[-1]["body"]
@@ -211,14 +206,6 @@ def _revive_no_more(theatre: Theatre, run_id: str) -> None:
     """Leave an execution as if it had been revived as often as the policy allows."""
     with theatre.here.ledger.write() as session:
         session.get_one(ExecutionRow, run_id).revivals = theatre.here.policy.timings.max_revivals
-
-
-def _swept_until_it_ended(theatre: Theatre, run_id: str) -> None:
-    def ended() -> bool | None:
-        theatre.sweep()
-        return None if theatre.execution(run_id).open else True
-
-    theatre.until("the end", ended)
 
 
 def _put(theatre: Theatre, plan: StoredPlan, state: PlanState) -> None:

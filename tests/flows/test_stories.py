@@ -185,7 +185,7 @@ def test_a_killed_run_is_resumed_and_nothing_is_applied_twice(theatre: Theatre, 
     run, _plan = theatre.watching(repository)
     _kill(theatre, run.id, victims)
 
-    theatre.until("the verified end", lambda: theatre.verified_after_sweeps(run.id))
+    assert theatre.swept(run.id).state == "Verified"
     reruns = [r for r in theatre.effects_on(repository) if r["path"].endswith("/rerun-failed-jobs")]
     assert len(reruns) == 1
     assert theatre.execution(run.id).state is ExecutionState.DONE
@@ -197,12 +197,7 @@ def test_a_cancelled_run_is_settled_by_the_sweeper(theatre: Theatre) -> None:
     cancel = {"state": {"type": "CANCELLING"}, "force": False}
     theatre.rest(f"/flow_runs/{run.id}/set_state", cancel)
     theatre.until("the cancellation", lambda: theatre.ended(run.id))
-
-    def settled() -> bool | None:
-        theatre.sweep()
-        return True if not theatre.execution(run.id).open else None
-
-    theatre.until("the settlement", settled)
+    theatre.swept(run.id)
     assert theatre.execution(run.id).state is ExecutionState.CANCELLED
     states = [entry.state for entry in theatre.journal(plan)]
     assert states[0] is EffectState.KEPT
@@ -218,8 +213,7 @@ def test_an_expired_plan_is_woken_by_the_sweeper_and_ends_expired(theatre: Theat
 
         session.get_one(PlanRow, plan.id).expires_at = theatre.here.clock.now() - timedelta(seconds=1)
     theatre.comment(plan, "alice", f"/approve {plan.short_digest}")
-    theatre.sweep()
-    assert theatre.until("the end", lambda: theatre.ended(run.id)).state == "Expired"
+    assert theatre.swept(run.id).state == "Expired"
     assert theatre.effects_on(repository) == []
 
 

@@ -253,13 +253,17 @@ class Theatre:
         state = self.prefect.read(run_id)
         return state if state.ended else None
 
-    def verified_after_sweeps(self, run_id: str) -> bool | None:
-        """Sweep unless the run has its verified end; for ``until``."""
-        state = self.ended(run_id)
-        if state is not None and state.state == "Verified":
-            return True
-        self.sweep()
-        return None
+    def swept(self, run_id: str) -> FlowRunState:
+        """Sweep, as the schedule would, until a run and its execution have ended."""
+
+        def look() -> FlowRunState | None:
+            state = self.ended(run_id)
+            if state is not None and not self.execution(run_id).open:
+                return state
+            self.sweep()
+            return None
+
+        return self.until("the swept end", look)
 
     def comment(self, plan: StoredPlan, login: str, body: str, *, app: str | None = None) -> dict[str, Any]:
         """Comment on a plan's issue as one of the people."""
