@@ -128,5 +128,7 @@ class Caps(Section):
         default=5, description="Remedies applied without a person to one target in 24 hours."
     )
     effects_per_plan: Positive = Field(default=1_200, description="Effects in one plan, of any kind.")
-    max_log_bytes: Positive = Field(default=4_294_967_296, description="Bytes read of one run's failed jobs' logs.")
+    max_log_bytes: Positive = Field(
+        default=4_294_967_296, description="Bytes read of one run's failed jobs' logs."
+    )
     job_timeout_minutes: Minutes = Field(default=120, description="Longest time-out a fix may set (KI-02).")
