@@ -24,8 +24,7 @@ from runbook.scrub import scrub
 from tasks.actions_runs import list_newest_runs, read_run, read_why_resolved
 from tasks.issues import is_open_issue
 from tasks.journal import write_record
-from tasks.starting import start_triage
-from tasks.waking import resume
+from tasks.starting import start_triage, wake_run
 from tasks.webhooks import read_failed_deliveries
 
 PROCEDURE = "reconcile-failed-runs"
@@ -139,7 +138,7 @@ class _Pass:
         waiting = [execution for execution in one.executions if execution.state is ExecutionState.WAITING]
         if self.apply and waiting:
             for execution in waiting:
-                resume(execution.id)
+                wake_run(execution.id)
         elif self.apply and not one.executions:
             why = "; ".join(reasons.values()) or "every run of it is resolved"
             close_incident(

@@ -35,7 +35,7 @@ from runbook.installation import Installation, installation
 from runbook.requests import Mode, SweepRequest
 from runbook.scrub import scrub
 from tasks.journal import write_record
-from tasks.waking import resume
+from tasks.starting import wake_run
 
 PROCEDURE = "sweep"
 TARGET = "sweeper"
@@ -123,7 +123,7 @@ def _carry_out(
             # Forced: a run that is Running in name only has no other way back.
             client.set_flow_run_state(UUID(execution.id), AwaitingRetry(message=decision.reason), force=True)
         case SweepAction.RESUME:
-            resume(execution.id)
+            wake_run(execution.id)
         case SweepAction.CANCEL:
             _settle(here, execution, ExecutionState.CANCELLED, decision.reason)
         case SweepAction.EXPIRE:
@@ -206,7 +206,7 @@ def _wake_ended(here: Installation, client: SyncPrefectClient, *, done: list[str
         if execution is None or execution.open or str(run.id) == flow_run_id():
             continue
         try:
-            resume(str(run.id))
+            wake_run(str(run.id))
         except _NOT_NOW as error:
             failed.append(f"{run.id}: {error}")
         else:

@@ -1,4 +1,4 @@
-"""Starting the runs of other procedures, as Prefect's REST API lets anybody do: by deployment, with a key."""
+"""Starting and waking the runs of other procedures, as Prefect's REST API lets anybody do."""
 
 from datetime import datetime
 
@@ -12,6 +12,7 @@ from runbook.decisions.deliveries import StartTriage
 from runbook.errors import Transient, UsageError
 from runbook.requests import Mode, TriageRequest
 from tasks.retrying import system_task
+from tasks.waking import resume
 
 TRIAGE = "triage-failed-run/default"
 
@@ -54,6 +55,16 @@ def start_triage(triage: StartTriage, *, now: datetime) -> str:
             next_step="look whether the server is up; the next pass tries again.",
         ) from error
     return str(run.id)
+
+
+@system_task("wake run", run_name="wake run {run_id}")
+def wake_run(run_id: str) -> None:
+    """Wake a suspended run (see :func:`tasks.waking.resume`); a server whose SQLite is busy is asked again.
+
+    Args:
+        run_id: The flow run's id.
+    """
+    resume(run_id)
 
 
 def _create(request: TriageRequest, *, key: str) -> FlowRun:
