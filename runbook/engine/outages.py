@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import or_, select
+from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
 from runbook.decisions.outage import OpenIncident, Together, decide_outage, fingerprint_prefix
@@ -30,10 +30,15 @@ def outage_of(
         window: How near in time failures are together.
         now: The time.
     """
-    rows = _rows(session, repository, outside, closed_since=now - window)
-    return _joined([row for row in rows if row.state == IncidentState.OPEN], outside, window) or _joined(
-        [row for row in rows if row.state != IncidentState.OPEN], outside, window
+    still_open = _rows(session, repository, outside, IncidentRow.state == IncidentState.OPEN)
+    just_closed = _rows(
+        session,
+        repository,
+        outside,
+        IncidentRow.state == IncidentState.CLOSED,
+        IncidentRow.closed_at >= now - window,
     )
+    return _joined(still_open, outside, window) or _joined(just_closed, outside, window)
 
 
 def grow(row: IncidentRow, outside: Together) -> None:
@@ -45,18 +50,19 @@ def grow(row: IncidentRow, outside: Together) -> None:
 
 
 def _rows(
-    session: Session, repository: str, outside: Together, *, closed_since: datetime
+    session: Session, repository: str, outside: Together, *standing: ColumnElement[bool]
 ) -> Sequence[IncidentRow]:
-    """Return the incidents of a repository that have this outside reason and are open, or were just now."""
+    """Return the incidents of a repository that have this outside reason and stand so.
+
+    Where they stand is what finds them (``incidents_by_state``): few are open or were closed just now, but the
+    repository may have had this reason thousands of times. Hence one query for each, and the prefix only sifts.
+    """
     prefix = fingerprint_prefix(outside.reason)
-    # A range of the index and not LIKE, which reads all incidents of the repository. What follows the prefix is
-    # hexadecimal, so that "g" comes after it in any database's order of letters.
     return session.scalars(
         select(IncidentRow).where(
             IncidentRow.repository == repository,
-            IncidentRow.fingerprint >= prefix,
-            IncidentRow.fingerprint < prefix + "g",
-            or_(IncidentRow.state == IncidentState.OPEN, IncidentRow.closed_at >= closed_since),
+            IncidentRow.fingerprint.startswith(prefix, autoescape=True),
+            *standing,
         )
     ).all()
 

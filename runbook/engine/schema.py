@@ -126,7 +126,8 @@ class IncidentRow(Base):
     closed_at: Mapped[datetime | None]
     __table_args__ = (
         Index("incidents_by_fingerprint", "repository", "fingerprint", "state"),
-        Index("incidents_by_state", "state", "repository"),
+        Index("incidents_by_time", "repository", "fingerprint", "opened_at"),
+        Index("incidents_by_state", "state", "repository", "closed_at"),
     )
 
 

@@ -54,5 +54,6 @@ def upgrade() -> None:
     op.create_index("effects_by_kind", "effects", ["kind", "claimed_at"])
     op.create_index("ix_executions_incident_id", "executions", ["incident_id"])
     op.create_index("executions_by_requester", "executions", ["requester", "started_at"])
-    op.create_index("incidents_by_state", "incidents", ["state", "repository"])
+    op.create_index("incidents_by_state", "incidents", ["state", "repository", "closed_at"])
+    op.create_index("incidents_by_time", "incidents", ["repository", "fingerprint", "opened_at"])
     op.create_index("ix_plans_digest", "plans", ["digest"])
