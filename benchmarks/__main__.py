@@ -1,4 +1,5 @@
-"""Run every benchmark and print its ratios: ``python -m benchmarks [--caches N] [--mebibytes N] [--runs N] [--json]``.
+"""Run every benchmark and print its ratios: ``python -m benchmarks [--caches N] [--mebibytes N] [--runs N]
+[--incidents N] [--json]``.
 
 Each is also a command of its own, with more to tell: ``python -m benchmarks.clear_caches``.
 """
@@ -8,10 +9,20 @@ import json
 import os
 from pathlib import Path
 
-from benchmarks import clear_caches, deliveries, flow_start, log_scan, triage_corpus, webhook_to_triage
+from benchmarks import (
+    clear_caches,
+    deliveries,
+    flow_start,
+    ledger,
+    log_scan,
+    triage_corpus,
+    webhook_to_triage,
+)
 
 
-def measure(*, caches: int, mebibytes: int, runs: int, corpus: Path | None) -> dict[str, dict[str, float]]:
+def measure(
+    *, caches: int, mebibytes: int, runs: int, incidents: int, corpus: Path | None
+) -> dict[str, dict[str, float]]:
     """Return each benchmark's ratios, by name.
 
     Args:
@@ -19,6 +30,7 @@ def measure(*, caches: int, mebibytes: int, runs: int, corpus: Path | None) -> d
         mebibytes: Size of the log that is scanned.
         runs: Flow runs that are started under each worker, on a real Prefect server, and failed runs that a webhook
             tells; 0 leaves out these and the gateway.
+        incidents: How many the longer of two ledgers has had; at least 10, and 0 leaves the ledger out.
         corpus: Folder of the labelled logs; triage is left out where None.
     """
     # First of all: it measures by how much this process grows.
@@ -30,6 +42,9 @@ def measure(*, caches: int, mebibytes: int, runs: int, corpus: Path | None) -> d
         },
         f"clear {caches} caches": clear_caches.measure(caches).ratios,
     }
+    if incidents:
+        asked = ledger.measure(incidents=incidents, rounds=50)
+        found[f"ask a ledger of {incidents} incidents"] = ledger.ratios(asked)
     if runs:
         found["take 150 deliveries a second"] = deliveries.measure(rate=150, seconds=60)
         found["start flow runs"] = flow_start.ratios(flow_start.measure(runs))
@@ -45,6 +60,9 @@ def main() -> None:
     parser.add_argument("--caches", type=int, default=1000, help="how many caches are cleared (1000)")
     parser.add_argument("--mebibytes", type=int, default=256, help="size of the log that is scanned (256)")
     parser.add_argument("--runs", type=int, default=5, help="flow runs under each worker; 0 for none (5)")
+    parser.add_argument(
+        "--incidents", type=int, default=100_000, help="of the longer ledger; 0 for none (100000)"
+    )
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     folder = os.environ.get("RUNBOOK_CORPUS")
@@ -52,6 +70,7 @@ def main() -> None:
         caches=options.caches,
         mebibytes=options.mebibytes,
         runs=options.runs,
+        incidents=options.incidents,
         corpus=Path(folder) if folder else None,
     )
     if options.json:
