@@ -45,7 +45,7 @@ from runbook.settings import is_loopback
 _SERVER = "prefect-server"
 _SERVER_DEADLINE_SECONDS = 120.0
 _DEPLOY_DEADLINE_SECONDS = 180.0
-_WORKER_DEADLINE_SECONDS = 60.0
+_WORKER_DEADLINE_SECONDS = 180.0
 # A free port can be lost to another process between choosing and binding it.
 _PORT_ATTEMPTS = 3
 
@@ -365,7 +365,7 @@ class Supervisor:
 
     def _await(self, condition: Callable[[], bool], what: str, *, deadline_seconds: float) -> None:
         deadline = time.monotonic() + deadline_seconds
-        while not condition():
+        while not _holds(condition):
             self.check()
             if time.monotonic() > deadline:
                 raise Transient(
@@ -379,6 +379,14 @@ class Supervisor:
         if self._api is None:
             raise UsageError("There is no Prefect server yet.", next_step="start one, or name one to use.")
         return self._api
+
+
+def _holds(condition: Callable[[], bool]) -> bool:
+    """Ask; a server that does not answer just now (SQLite may stall it for a minute) is asked again."""
+    try:
+        return condition()
+    except Transient:
+        return False
 
 
 def prefect_command(*arguments: str) -> list[str]:

@@ -47,25 +47,25 @@ def tell(stage: Stage, teller: Teller) -> Told:
         execution = stage.await_(
             "the webhook to start a triage", lambda: _triage_of(stage, repository, failed)
         )
-        run = stage.prefect.read(execution)
+        run = stage.ask(lambda prefect: prefect.read(execution))
         teller.say(f"POST {stage.gateway}/webhooks/github → run {run.id}")
         teller.say(f"Watch it: {stage.up.ui_url}/v2/runs/flow-run/{run.id}")
         plan = stage.await_("a plan that waits for approval", lambda: _suspended(stage, run.id, asks=1))
         # Prefect gives a random name at first; the flow names its run after its target when it starts.
-        teller.say(f"In Prefect the run is named: {stage.prefect.read(run.id).name}")
+        teller.say(f"In Prefect the run is named: {stage.ask(lambda prefect: prefect.read(run.id)).name}")
         incident = _incident(stage, run.id)
         teller.say(f"Incident: {incident.title} ({incident.issue_url})")
-        teller.show(stage.prefect.artifact(run.id, "assessment") or "", "What triage found")
-        teller.show(stage.prefect.artifact(run.id, "plan") or "", "The plan, on the incident's issue")
+        _show_artifact(stage, teller, run.id, "assessment", "What triage found")
+        _show_artifact(stage, teller, run.id, "plan", "The plan, on the incident's issue")
     with teller.stage(
         "resume without approval", "Somebody presses Resume in Prefect, but nobody has approved"
     ):
-        stage.prefect.resume(run.id)
+        stage.ask(lambda prefect: prefect.resume(run.id))
         stage.await_("the run to sleep again", lambda: _suspended(stage, run.id, asks=2))
         _require_only_records(stage, teller)
     with teller.stage("approval by a stranger", "mallory, who is not entitled, comments /approve"):
         _comment(stage, plan, "mallory", f"/approve {plan.short_digest}")
-        stage.prefect.resume(run.id)
+        stage.ask(lambda prefect: prefect.resume(run.id))
         stage.await_("the run to sleep again", lambda: _suspended(stage, run.id, asks=3))
         _require_only_records(stage, teller)
     with teller.stage("approval and remedy", "alice, who is entitled, comments /approve"):
@@ -73,7 +73,7 @@ def tell(stage: Stage, teller: Teller) -> Told:
         stage.await_("the remedy's verified end", lambda: _ended(stage, run.id))
         for entry in stage.here.engine.entries.of_plan(plan.id):
             teller.say(f"{entry.effect.describe()}: {entry.state}")
-        teller.show(stage.prefect.artifact(run.id, "report") or "", "The report")
+        _show_artifact(stage, teller, run.id, "report", "The report")
     with teller.stage("verification", "The outside world and the audit agree"):
         _verify(stage, teller, plan, incident, failed)
     closed = stage.here.engine.incidents.get(incident.id)
@@ -104,6 +104,10 @@ def tell(stage: Stage, teller: Teller) -> Told:
             "state": stage.here.engine.plans.get(plan.id).state.value,
         },
     )
+
+
+def _show_artifact(stage: Stage, teller: Teller, run_id: str, key: str, title: str) -> None:
+    teller.show(stage.ask(lambda prefect: prefect.artifact(run_id, key)) or "", title)
 
 
 def _failed_run(stage: Stage, repository: str) -> dict[str, Any]:

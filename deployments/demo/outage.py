@@ -1,6 +1,7 @@
 """An outage as a story: five workflows fail together, one webhook delivery is lost, and there is one incident."""
 
 from typing import Any
+from uuid import uuid4
 
 import requests
 
@@ -129,7 +130,8 @@ def _incidents(
 
 def _reconcile(stage: Stage, repository: str) -> str:
     """Run one pass to its end, and return what it says."""
-    run = stage.prefect.create(RECONCILE, ReconcileRequest(repository=repository, mode=Mode.APPLY))
+    request, key = ReconcileRequest(repository=repository, mode=Mode.APPLY), str(uuid4())
+    run = stage.ask(lambda prefect: prefect.create(RECONCILE, request, idempotency_key=key))
 
     def ended() -> str | None:
         state = stage.prefect.read(run.id)

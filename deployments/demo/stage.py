@@ -4,7 +4,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -59,14 +59,19 @@ class Stage:
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             self.up.check()
-            seen = look()
-            if seen is not None:
-                return seen
+            with suppress(Transient):  # Prefect on SQLite may not answer for a minute
+                seen = look()
+                if seen is not None:
+                    return seen
             time.sleep(LOOK_SECONDS)
         raise Transient(
             f"The demo waited {seconds:g} seconds in vain for: {what}.",
             next_step="run `runbook demo --keep` and look at the run in the Prefect UI",
         )
+
+    def ask(self, call: Callable[[PrefectRuns], T]) -> T:
+        """Ask the Prefect server something that may be asked again, until it answers."""
+        return self.await_("an answer of Prefect's", lambda: (call(self.prefect),))[0]
 
     def as_person(self, login: str, method: str, path: str, **body: Any) -> Any:
         """Send a request to the sandbox's GitHub as one of its people; return the JSON that comes back."""
