@@ -15,8 +15,6 @@ from deployments.entry_points import allowed_flow, ignored_wishes
 from deployments.forked_run import run_forked
 
 if TYPE_CHECKING:
-    from uuid import UUID
-
     from prefect import Flow
     from prefect.client.schemas.objects import FlowRun
     from prefect.runner._control_channel import ControlChannel
@@ -132,13 +130,6 @@ class ForkingWorker(ProcessWorker):
         if execution is None or execution.status_code is None:
             raise RuntimeError("the run's process ended without a status")
         return ProcessWorkerResult(status_code=execution.status_code, identifier=str(handle.pid))
-
-    async def _give_worker_labels_to_flow_run(self, flow_run_id: "UUID") -> None:
-        """Leave the run without labels of its worker: nobody reads them, and they may cost it a minute.
-
-        On SQLite the server answers this write by 503 where another run is being written, and the client then waits
-        2, 4, 8, 16, 32 seconds before the run may start.
-        """
 
     async def _entry_point(self, flow_run: "FlowRun") -> str:
         """Return the entry point of a run's deployment; say what else the deployment asks for in vain."""
