@@ -11,7 +11,7 @@ from runbook.decisions.severity import (
     waiting_pull_requests,
 )
 from runbook.engine.incidents import Incident
-from runbook.failed_run import failed_jobs, incident_fingerprint, severity_facts
+from runbook.failed_run import failed_jobs, incident_fingerprint, passed_later, severity_facts
 from runbook.flaky_test import with_history
 from runbook.models import Job, WorkflowRun
 from runbook.policy import WorkflowKind
@@ -39,7 +39,7 @@ def assess(run: Run, failed: WorkflowRun, *, newest: WorkflowRun) -> Assessment:
     jobs = read_jobs(repository.name, failed.id, attempt=failed.run_attempt)
     reading = classify_failed_run(failed, jobs)
     around = _as_the_branches_require(read_surroundings(failed), jobs)
-    passed_on_retry = newest.run_attempt > failed.run_attempt and newest.conclusion == "success"
+    passed_on_retry = passed_later(failed, newest)
     found = _with_history(run, failed, reading.classification, around, passed_on_retry=passed_on_retry)
     workflow = repository.workflow(failed.path)
     pulls = around.blocked_pull_requests or ()

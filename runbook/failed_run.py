@@ -168,6 +168,16 @@ def _classify_by_logs(
     return found
 
 
+def passed_later(failed: WorkflowRun, newest: WorkflowRun) -> bool:
+    """Tell whether a failed attempt's run passed when it was run again.
+
+    Args:
+        failed: The attempt.
+        newest: The newest attempt of its run.
+    """
+    return newest.run_attempt > failed.run_attempt and newest.conclusion == "success"
+
+
 def incident_scope(run: WorkflowRun, repository: RepositoryPolicy) -> str:
     """Say where the same failure is the same incident: on one branch, or in one pull request.
 

@@ -4,9 +4,6 @@ import os
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from sqlalchemy import make_url
-from sqlalchemy.exc import ArgumentError
-
 from deployments.cli.doctor_findings import Finding, Findings, Health, attempt, failed, good, skipped, warning
 from deployments.entry_points import shipped_deployments
 from deployments.prefect_api import WORK_POOL, PrefectApi
@@ -15,7 +12,7 @@ from runbook.clients.github_client import GitHubClient
 from runbook.clients.registry_client import RegistryClient
 from runbook.clock import SystemClock
 from runbook.engine import audit
-from runbook.engine.ledger import Ledger
+from runbook.engine.ledger import Ledger, parsed_url
 from runbook.errors import LedgerError, RunbookError, UsageError
 from runbook.models import RegistryState
 from runbook.policy import Policy, find_policy, load_policy
@@ -120,13 +117,7 @@ class PrefectLook(PrefectApi):
 
 
 def _ledger(settings: Settings) -> Finding:
-    try:
-        url = make_url(settings.ledger_url.get_secret_value())
-    except (ArgumentError, ValueError) as error:  # the latter for a port that is no number
-        raise LedgerError(
-            "RUNBOOK_LEDGER_URL is not a database URL.",
-            next_step="set it to something like sqlite:////var/lib/runbook/ledger.db",
-        ) from error
+    url = parsed_url(settings.ledger_url.get_secret_value())
     shown = url.render_as_string(hide_password=True)
     path = Path(url.database or "")
     if url.get_backend_name() == "sqlite" and not path.is_file():

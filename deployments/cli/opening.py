@@ -63,15 +63,11 @@ def require_ledger(settings: Settings) -> None:
     """Check that a ledger in a file exists: a mistyped path must not read as an empty ledger.
 
     Raises:
-        LedgerError: There is none.
+        LedgerError: There is none, or its address is none.
     """
-    from sqlalchemy import make_url
-    from sqlalchemy.exc import ArgumentError
+    from runbook.engine.ledger import parsed_url
 
-    try:
-        url = make_url(settings.ledger_url.get_secret_value())
-    except (ArgumentError, ValueError):
-        return  # the ledger itself says what is wrong with it
+    url = parsed_url(settings.ledger_url.get_secret_value())
     if url.get_backend_name() != "sqlite" or not url.database or url.database == ":memory:":
         return
     if not Path(url.database).is_file():

@@ -15,6 +15,7 @@ from runbook.failed_run import (
     GREEN,
     classify_run,
     failed_jobs,
+    passed_later,
     read_failed_logs,
     read_reports,
     severity_facts,
@@ -164,7 +165,8 @@ def _severity(
         failure_class,
         blocked_pull_requests=_blocked(github, run) if on_pull_request else (),
         # Where no attempt was asked for, this one is the newest.
-        passed_on_retry=target.attempt is not None and _passed_later(github, run),
+        passed_on_retry=target.attempt is not None
+        and passed_later(run, github.get_run(run.repository, run.id)),
     )
     decided = decide_severity(facts, policy=policy)
     return decided.severity, decided.explanation
@@ -178,11 +180,6 @@ def _blocked(github: GitHubClient, run: WorkflowRun) -> tuple[int, ...]:
     except (Denied, NotFound):
         return ()
     return tuple(request.number for request in found)
-
-
-def _passed_later(github: GitHubClient, run: WorkflowRun) -> bool:
-    newest = github.get_run(run.repository, run.id)
-    return newest.run_attempt > run.run_attempt and newest.conclusion == "success"
 
 
 def _gh_line(run: WorkflowRun, failed: tuple[Job, ...], target: RunTarget) -> str:

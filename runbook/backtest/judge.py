@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from enum import StrEnum
 
+from runbook.decisions.newer_run import branch_of
 from runbook.failed_run import GREEN
 from runbook.models import Frozen, WorkflowRun
 from runbook.policy import Remedy
@@ -104,9 +105,8 @@ def ended(attempt: WorkflowRun) -> tuple[datetime, int, int]:
 
 
 def _line(attempt: WorkflowRun) -> tuple[object, ...]:
-    # Branches of forks are called like ours and are others', each author's own.
-    author = attempt.actor if attempt.from_fork else None
-    return attempt.workflow_id, attempt.head_branch or attempt.head_sha, attempt.from_fork, author
+    # A run of no branch is followed by those of its commit.
+    return attempt.workflow_id, branch_of(attempt), "" if attempt.head_branch else attempt.head_sha
 
 
 def outcome_of(failed: WorkflowRun, past: Past) -> Outcome:

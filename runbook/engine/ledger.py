@@ -53,13 +53,7 @@ class Ledger:
     ) -> None:
         self.url = url
         self._upgrade = upgrade
-        try:
-            parsed = make_url(url)
-        except (ArgumentError, ValueError) as error:  # the latter for a port that is no number
-            raise LedgerError(
-                "RUNBOOK_LEDGER_URL is not a database URL.",
-                next_step="set it to something like sqlite:////var/lib/runbook/ledger.db",
-            ) from error
+        parsed = parsed_url(url)
         if path := _file_of(parsed):
             _make_file(path)
         self._engine = _create_engine(parsed, busy_timeout_seconds)
@@ -148,6 +142,24 @@ def _file_of(url: URL) -> Path | None:
     if url.get_backend_name() != "sqlite" or url.database in {None, "", ":memory:"}:
         return None
     return Path(str(url.database))
+
+
+def parsed_url(url: str) -> URL:
+    """Return a ledger's address in its parts.
+
+    Args:
+        url: A SQLAlchemy URL.
+
+    Raises:
+        LedgerError: It is none.
+    """
+    try:
+        return make_url(url)
+    except (ArgumentError, ValueError) as error:  # the latter for a port that is no number
+        raise LedgerError(
+            "RUNBOOK_LEDGER_URL is not a database URL.",
+            next_step="set it to something like sqlite:////var/lib/runbook/ledger.db",
+        ) from error
 
 
 def _make_file(path: Path) -> None:
