@@ -99,9 +99,8 @@ def _propose(run: Run, reading: _Reading) -> Proposal | Nothing:
     failed, newest = reading.failed, reading.newest
     if failed.status != "completed" or failed.conclusion in GREEN:
         return _overtaken(run, failed)
-    if run.applying and not _claimed(
-        run, failed
-    ):  # somebody else's re-run failed too, and has its own triage
+    # Somebody else's re-run may have failed, too, and has its own triage.
+    if run.applying and not _claimed(run, failed):
         return Nothing(name="AlreadyClaimed", reason=_elsewhere(failed))
     assessment = assess(run, failed, newest=newest)
     create_markdown_artifact(

@@ -47,11 +47,21 @@ def _join_issue(run: Run, incident: Incident, assessment: Assessment, body: str)
     """Say on an incident's issue what else failed; it is open from then on, and as urgent as the worst of it."""
     place = place_of_incident(incident)
     failed = assessment.run
+    # A closing that was under way is waited for; none begins from now on, as an attempt of ours is unresolved.
     with alone_with(run.here, run.execution.id, incident):
-        # Also where somebody closed it by hand: what it is about has just happened again.
-        run.write("reopen-issue", ReopenIssue(repository=place.repository, issue=place.number))
-        run.comment(place, f"assessment-{failed.id}-{failed.run_attempt}", _outage_line(run, incident) + body)
-        incident = run.here.engine.incidents.get(incident.id)  # somebody may have raised it further
+        pass
+    # Also where somebody closed it by hand: what it is about has just happened again.
+    run.write("reopen-issue", ReopenIssue(repository=place.repository, issue=place.number))
+    run.comment(place, f"assessment-{failed.id}-{failed.run_attempt}", _outage_line(run, incident) + body)
+    if incident.raised_by == run.execution.id:
+        _raise_severity(run, incident, assessment)
+
+
+def _raise_severity(run: Run, incident: Incident, assessment: Assessment) -> None:
+    """Name the issue after the most urgent failure; one at a time, for somebody may have raised it further."""
+    place = place_of_incident(incident)
+    with alone_with(run.here, run.execution.id, incident):
+        incident = run.here.engine.incidents.get(incident.id)
         if incident.raised_by == run.execution.id:
             labels = run.repository.labels
             run.write(
@@ -72,9 +82,8 @@ def _outside(assessment: Assessment) -> Together | None:
     """Return a failure's outside reason, by which others may belong to the same outage (IR-12)."""
     reason = reason_outside(assessment.classification, assessment.registry)
     failed = assessment.run
-    if (
-        reason is None or failed.from_fork
-    ):  # what a stranger's log says of the outside joins nobody's incident
+    # What a stranger's log says of the outside joins nobody's incident.
+    if reason is None or failed.from_fork:
         return None
     return alone(reason, workflow_file=failed.workflow_file, failed_at=failed.updated_at)
 
