@@ -20,6 +20,8 @@ from pydantic import SecretStr
 import sandbox
 from runbook.clients.budget import Budget
 from runbook.clients.github_client import GitHubClient
+from runbook.clients.helm_client import HelmClient
+from runbook.clients.kubernetes_client import KubernetesClient
 from runbook.clock import VirtualClock
 from runbook.decisions.cache_selection import plan_deletions, select_requested
 from runbook.requests import ClearCachesRequest
@@ -94,7 +96,13 @@ def product(caches: int) -> Measured:
             token=SecretStr(box.token), api_url=box.url, clock=clock, budget=Budget(clock)
         ) as github,
     ):
-        world = World(github=github, product_login="runbook-bot", clock=clock)
+        world = World(
+            github=github,
+            kubernetes=KubernetesClient(None),
+            helm=HelmClient(None),
+            product_login="runbook-bot",
+            clock=clock,
+        )
         request = ClearCachesRequest(repository=REPOSITORY, everything=True)
         selection = select_requested(github.list_caches(REPOSITORY), request)
         clock.charge(github.budget.calls()["GET"])

@@ -10,6 +10,8 @@ from functools import cached_property, lru_cache
 import runbook.effects.catalogue  # noqa: F401 - enrols every effect that the journal may name
 from runbook.automatic_remedies import automatic_remedy, read_switch
 from runbook.clients.github_client import GitHubClient
+from runbook.clients.helm_client import HelmClient
+from runbook.clients.kubernetes_client import KubernetesClient
 from runbook.clock import Clock, SystemClock
 from runbook.engine.automatic import passed_without_person
 from runbook.engine.effects import Effect
@@ -63,6 +65,16 @@ class Installation:
         return GitHubClient.from_settings(self.settings, purpose="act on GitHub", clock=self.clock)
 
     @cached_property
+    def kubernetes(self) -> KubernetesClient:
+        """The cluster that the services run in."""
+        return KubernetesClient(self.settings.kubeconfig, clock=self.clock)
+
+    @cached_property
+    def helm(self) -> HelmClient:
+        """Its Helm releases."""
+        return HelmClient(self.settings.kubeconfig, program=self.settings.helm)
+
+    @cached_property
     def product_login(self) -> str:
         """The account the product acts as; it never counts as an approver."""
         return self.policy.product_login or self._token_login
@@ -94,7 +106,13 @@ class Installation:
     @cached_property
     def world(self) -> World:
         """What effects act through."""
-        return World(github=self.github, product_login=self.product_login, clock=self.clock)
+        return World(
+            github=self.github,
+            kubernetes=self.kubernetes,
+            helm=self.helm,
+            product_login=self.product_login,
+            clock=self.clock,
+        )
 
     @cached_property
     def engine(self) -> Engine:

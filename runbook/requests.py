@@ -124,6 +124,42 @@ class ClearCachesRequest(ProcedureRequest):
         return f"caches of {self.repository}: {self.choice}"
 
 
+LAST_KNOWN_GOOD = "last known good"
+
+
+class RollbackImageRequest(ProcedureRequest):
+    """Roll services back; what the policy moves together moves together or not at all."""
+
+    services: tuple[str, ...] = Field(
+        description="Services as the policy names them; what moves with them is added.",
+        examples=[["tts-service"]],
+        min_length=1,
+    )
+    to: dict[str, str] = Field(
+        default={},
+        description="By service: a revision's number, an image's tag, or its digest (sha256:…). The last known good "
+        "revision for each that is left out.",
+        examples=[{"tts-service": "41", "agent-service": "v1.4.2"}],
+    )
+    deployment_id: int | None = Field(
+        default=None, description="The GitHub deployment whose failure asks for this, if one does.", gt=0
+    )
+
+    @model_validator(mode="after")
+    def _names_each_once(self) -> "RollbackImageRequest":
+        if len(set(self.services)) != len(self.services):
+            raise ValueError("a service is named twice")
+        blank = [name for name, to in self.to.items() if not to.strip()]
+        if blank:
+            raise ValueError(f"nothing is said for {', '.join(blank)}: give a revision, a tag or a digest")
+        return self
+
+    @property
+    def subject(self) -> str:
+        """Name the services."""
+        return ", ".join(self.services)
+
+
 class SweepRequest(ProcedureRequest):
     """Sweep everything the ledger knows; the repository field is the same for all and not looked at."""
 

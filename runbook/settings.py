@@ -21,6 +21,7 @@ from runbook.scrub import register_secret
 
 DEFAULT_GITHUB_API_URL = "https://api.github.com"
 DEFAULT_POLICY_FILE = "runbook.toml"
+DEFAULT_HELM = "helm"
 _GH_TIMEOUT_SECONDS = 10.0
 _MAX_CREDENTIAL_BYTES = 65_536
 # Where gh keeps its tokens, and how it reaches the system's keyring. Its own variables for a token are not among
@@ -63,6 +64,8 @@ class Settings:
         github_app: ``GITHUB_APP_ID``, ``GITHUB_APP_INSTALLATION_ID`` and the key that
             ``GITHUB_APP_PRIVATE_KEY_FILE`` names, if set; then there is no ``github_token``.
         approver_token: ``RUNBOOK_APPROVER_TOKEN`` or ``RUNBOOK_APPROVER_TOKEN_FILE``, if set.
+        kubeconfig: ``KUBECONFIG``, if set: the file that says where the cluster is and who the product is there.
+        helm: ``RUNBOOK_HELM``: the helm program, else the one in ``PATH``.
     """
 
     policy_file: Path
@@ -74,6 +77,8 @@ class Settings:
     approver_token: SecretStr | None
     plain_http_allowed: bool = False
     github_app: AppSettings | None = None
+    kubeconfig: Path | None = None
+    helm: str = DEFAULT_HELM
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> "Settings":
@@ -98,6 +103,8 @@ class Settings:
             approver_token=_credential(values, "RUNBOOK_APPROVER_TOKEN"),
             plain_http_allowed=_switch(values, "RUNBOOK_ALLOW_PLAIN_HTTP"),
             github_app=_github_app(values),
+            kubeconfig=Path(values["KUBECONFIG"]) if values.get("KUBECONFIG") else None,
+            helm=values.get("RUNBOOK_HELM") or DEFAULT_HELM,
         )
 
     @property

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 
 from runbook.clients.github_client import GitHubClient
+from runbook.clients.helm_client import HelmClient
+from runbook.clients.kubernetes_client import KubernetesClient
 from runbook.clock import Clock
 
 
@@ -12,10 +14,14 @@ class World:
 
     Args:
         github: GitHub, as the product's own account.
+        kubernetes: The cluster that the services run in.
+        helm: Its Helm releases.
         product_login: That account's login.
         clock: Time.
     """
 
     github: GitHubClient
+    kubernetes: KubernetesClient
+    helm: HelmClient
     product_login: str
     clock: Clock

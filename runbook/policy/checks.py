@@ -249,6 +249,9 @@ def _check_services(policy: Policy) -> Iterator[Problem]:
             if other == service.name or other not in names:
                 reason = f"{other!r} is not another service of [[services]]"
                 yield Problem(f"services[{position}].moves_with", reason)
+        for index, threshold in enumerate(service.metrics):
+            if threshold.at_most is None and threshold.at_least is None:
+                yield Problem(f"services[{position}].metrics[{index}]", "says neither at_most nor at_least")
 
 
 def _check_secrets(policy: Policy) -> Iterator[Problem]:

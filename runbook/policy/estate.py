@@ -16,6 +16,23 @@ from runbook.policy.base import (
 )
 from runbook.repository_name import RepositoryName
 from runbook.triage.classes import FailureClass
+from runbook.workloads import WorkloadKind
+
+
+class MetricThreshold(Section):
+    """One figure of a service's metrics, and what it may be."""
+
+    name: Name = Field(description="Name of a Prometheus metric, as metrics_path gives it.")
+    labels: dict[Name, str] = Field(default={}, description="Labels that its samples must carry.")
+    at_most: float | None = Field(
+        default=None, allow_inf_nan=False, description="The sum of the samples is no more than this."
+    )
+    at_least: float | None = Field(
+        default=None, allow_inf_nan=False, description="The sum of the samples is no less than this."
+    )
+    per_second: bool = Field(
+        default=False, description="Judge how fast a counter grows while it is watched, not its value."
+    )
 
 
 class Service(Section):
@@ -38,6 +55,71 @@ class Service(Section):
         default=100, description="Lines of each pod's log that are scanned (RB-10)."
     )
     soak_seconds: Seconds = Field(default=300, description="How long it must stay healthy.")
+    workload: WorkloadKind = Field(
+        default=WorkloadKind.DEPLOYMENT,
+        description="Kind of its workload: Deployment, StatefulSet, DaemonSet.",
+    )
+    environments: tuple[Name, ...] = Field(
+        default=(),
+        description="GitHub deployment environments that deploy it: a failed one proposes a rollback.",
+    )
+    migration_paths: tuple[Name, ...] = Field(
+        default=("*migrations/*",),
+        description="Globs of files that change a database: a rollback names those that it does not undo.",
+    )
+    metrics: tuple[MetricThreshold, ...] = Field(
+        default=(), description="What its metrics_path must say while it is watched after a rollback."
+    )
+
+
+class GoodSign(StrEnum):
+    """What speaks for a revision that was in service before."""
+
+    GREEN_RUN = "green_run"
+    """Every required workflow of its commit is green on the default branch."""
+    DEPLOYED = "deployed"
+    """GitHub has a successful deployment of its commit to one of the service's environments."""
+    IN_REGISTRY = "in_registry"
+    """The registry still has its image."""
+
+
+class GitOps(StrEnum):
+    """What is done about Argo CD or Flux, which would bring the bad version back."""
+
+    REFUSE = "refuse"
+    PAUSE = "pause"
+
+
+class ImageRollback(Section):
+    """What a good revision is, and how a rollback is watched."""
+
+    good_after_minutes: Minutes = Field(
+        default=60, description="A revision is good only if it was in service for at least so long."
+    )
+    good_signs: tuple[GoodSign, ...] = Field(
+        default=(GoodSign.IN_REGISTRY,),
+        description="What must speak for a revision: green_run, deployed, in_registry. What is known of the others "
+        "is shown.",
+    )
+    gitops: GitOps = Field(
+        default=GitOps.REFUSE,
+        description="Where Argo CD or Flux owns a service: refuse the plan, or pause the sync until the deadline.",
+    )
+    gitops_pause_minutes: Minutes = Field(
+        default=240, description="When a paused sync goes on, unless a person lets it go on before."
+    )
+    bar_days: Positive = Field(default=90, description="How long a digest that was rolled back stays barred.")
+    revert_pull_request: bool = Field(
+        default=True,
+        description="Whether the plan offers a pull request that reverts the bad version's source.",
+    )
+    rollout_timeout_seconds: Seconds = Field(
+        default=900, description="How long a rollout may take, whatever its own progress deadline."
+    )
+    poll_seconds: Seconds = Field(default=2, description="How often rollout and health are looked at.")
+    health_failures: Count = Field(
+        default=2, description="Failed health checks in a row that are borne with while a service is watched."
+    )
 
 
 class RotatedBy(StrEnum):

@@ -14,6 +14,7 @@ from runbook.policy.estate import (
     CacheKey,
     FlakyTests,
     FreezeWindow,
+    ImageRollback,
     KnownIssue,
     Secret,
     SecretRotation,
@@ -61,6 +62,9 @@ class Policy(Section):
     channels: Channels = Field(default=Channels(), description="Where Slack messages go.")
     external_support: tuple[ExternalSupport, ...] = Field(default=(), description="Who outside can help.")
     services: tuple[Service, ...] = Field(default=(), description="Deployed services.")
+    image_rollback: ImageRollback = Field(
+        default=ImageRollback(), description="What a good revision is, and how a rollback is watched."
+    )
     secrets: tuple[Secret, ...] = Field(default=(), description="Secrets, by name only.")
     secret_rotation: SecretRotation = Field(
         default=SecretRotation(), description="Numbers of every rotation."

@@ -73,7 +73,7 @@ def _summary(section: type[Section]) -> str:
 
 def _row(name: str, field: FieldInfo) -> str:
     if field.default is not PydanticUndefined:
-        default = "none" if field.default in (None, ()) else f"`{_toml(field.default)}`"
+        default = "none" if field.default in (None, (), {}) else f"`{_toml(field.default)}`"
     else:
         default = "its own name" if field.default_factory is not None else "**required**"
     cells = (f"`{name}`", _type(field.annotation), default, field.description or "")

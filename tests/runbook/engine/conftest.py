@@ -10,6 +10,8 @@ from pydantic import SecretStr
 
 import runbook.effects.catalogue  # noqa: F401 - the journal loads them
 from runbook.clients.github_client import GitHubClient
+from runbook.clients.helm_client import HelmClient
+from runbook.clients.kubernetes_client import KubernetesClient
 from runbook.clock import VirtualClock
 from runbook.engine import effects
 from runbook.engine.effects import Effect
@@ -123,7 +125,14 @@ def new_room(lamp_kinds: None, ledger: Ledger, clock: VirtualClock) -> Callable[
 
         # Lamps need no GitHub; a call to it would fail the test at once.
         github = GitHubClient(token=SecretStr("none"), api_url="http://127.0.0.1:9", clock=clock)
-        world = LampWorld(github=github, product_login="runbook-bot", clock=clock, lamps=lamps)
+        world = LampWorld(
+            github=github,
+            kubernetes=KubernetesClient(None),
+            helm=HelmClient(None),
+            product_login="runbook-bot",
+            clock=clock,
+            lamps=lamps,
+        )
         engine = Engine(ledger, world=world, timings=TIMINGS, boundary=boundary)
         return Room(engine=engine, lamps=lamps, clock=clock, boundaries=boundaries)
 

@@ -11,6 +11,8 @@ from pydantic import SecretStr
 
 import sandbox
 from runbook.clients.github_client import GitHubClient, Timeouts
+from runbook.clients.helm_client import HelmClient
+from runbook.clients.kubernetes_client import KubernetesClient
 from runbook.clock import VirtualClock
 from runbook.decisions.approval import GateDecision
 from runbook.effects.actions_caches import DeleteCacheEntries
@@ -218,6 +220,12 @@ def open_desk(tmp_path: Path, scenario: dict[str, Any] | None = None) -> Iterato
         )
         ledger = Ledger(new_ledger_url(tmp_path))
         stack.callback(ledger.close)
-        world = World(github=github, product_login=PRODUCT, clock=clock)
+        world = World(
+            github=github,
+            kubernetes=KubernetesClient(None),
+            helm=HelmClient(None),
+            product_login=PRODUCT,
+            clock=clock,
+        )
         engine = Engine(ledger, world=world, timings=TIMINGS)
         yield Desk(box=box, engine=engine, clock=clock, stack=stack)

@@ -13,6 +13,8 @@ from multiprocessing.context import ForkServerContext
 from pydantic import SecretStr
 
 from runbook.clients.github_client import GitHubClient
+from runbook.clients.helm_client import HelmClient
+from runbook.clients.kubernetes_client import KubernetesClient
 from runbook.clock import SystemClock
 from runbook.engine.engine import Engine, Verification
 from runbook.engine.ledger import Ledger
@@ -56,7 +58,13 @@ def engine_for(job: Job, boundary: Callable[[str], None] = lambda name: None) ->
     """Open an engine as a process of its own would."""
     clock = SystemClock()
     github = GitHubClient(token=SecretStr(job.token), api_url=job.github_url, clock=clock)
-    world = World(github=github, product_login=job.login, clock=clock)
+    world = World(
+        github=github,
+        kubernetes=KubernetesClient(None),
+        helm=HelmClient(None),
+        product_login=job.login,
+        clock=clock,
+    )
     return Engine(Ledger(job.ledger_url), world=world, timings=TIMINGS, boundary=boundary)
 
 
