@@ -72,15 +72,17 @@ def place_to_tell(here: Installation, execution_id: str, reason: str) -> IssuePl
         reason: Why it ended.
 
     Returns:
-        The place; None where it is about no failed attempt.
+        The place; None where it has no incident and is about no failed attempt.
     """
     incidents = here.engine.incidents
     execution = here.engine.executions.get(execution_id)
     runs = sorted(incidents.cared_for(execution_id))
-    if execution is None or not runs:
+    if execution is None:
         return None
     if execution.incident_id is not None:
         incident = incidents.get(execution.incident_id)
+    elif not runs:
+        return None
     else:
         incident = incidents.open_or_join(
             execution_id,

@@ -133,7 +133,7 @@ class _Pass:
         reasons = {
             run: why for run in sorted(one.runs) if (why := read_why_resolved(incident.repository, run))
         }
-        if not reasons and (one.runs or one.executions):
+        if not one.about_runs or (not reasons and (one.runs or one.executions)):
             return
         waiting = [execution for execution in one.executions if execution.state is ExecutionState.WAITING]
         if self.apply and waiting:

@@ -81,11 +81,13 @@ class OpenOne:
 
     Args:
         incident: The incident.
+        about_runs: Failed runs belong to it, so that they tell when it is over; a bad image has none.
         runs: Its runs that nobody has seen green again.
         executions: The executions of it that have not ended.
     """
 
     incident: Incident
+    about_runs: bool
     runs: frozenset[int]
     executions: tuple[Execution, ...]
 
@@ -278,6 +280,7 @@ class Incidents:
             return tuple(
                 OpenOne(
                     incident=Incident.of(row),
+                    about_runs=_has_runs(session, row.id),
                     runs=frozenset(attempt.run_id for attempt in _unresolved(session, row.id)),
                     executions=_open_executions(session, row.id),
                 )
@@ -332,6 +335,15 @@ class Incidents:
 def _unresolved(session: Session, incident_id: int) -> Sequence[AttemptRow]:
     query = select(AttemptRow).where(AttemptRow.incident_id == incident_id, AttemptRow.resolved_at.is_(None))
     return session.scalars(query).all()
+
+
+def _has_runs(session: Session, incident_id: int) -> bool:
+    return (
+        session.scalars(
+            select(AttemptRow.run_id).where(AttemptRow.incident_id == incident_id).limit(1)
+        ).first()
+        is not None
+    )
 
 
 def _open_executions(session: Session, incident_id: int) -> tuple[Execution, ...]:
