@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
-from flows.run import IssuePlace
+from flows.run import IssuePlace, Run
 from runbook import report
 from runbook.effects.incident_issues import CloseIssue, OpenIssue, PostComment
 from runbook.engine.effects import Effect
@@ -144,6 +144,16 @@ def close_incident(
         close = CloseIssue(repository=place.repository, issue=place.number)
         _write(execution_id, "close-issue", close, within=within)
         incidents.close(incident.id, resolution=resolution)
+
+
+def incident_of(run: Run) -> Incident | None:
+    """Return the incident by now: it may have been opened since this process entered the procedure."""
+    if not run.applying:
+        return None
+    execution = run.here.engine.executions.get(run.execution.id)
+    if execution is None or execution.incident_id is None:
+        return None
+    return run.here.engine.incidents.get(execution.incident_id)
 
 
 def place_of_incident(incident: Incident) -> IssuePlace:

@@ -4,7 +4,7 @@ from prefect import State, flow
 from prefect.artifacts import create_markdown_artifact
 from prefect.states import Completed
 
-from flows.incident_issue import close_incident, place_of_incident
+from flows.incident_issue import close_incident, incident_of, place_of_incident
 from flows.procedure import Nothing, Proposal, ended_state, follow, refused
 from flows.run import Run, begin
 from flows.triage_assessment import assess
@@ -15,7 +15,6 @@ from runbook.decisions.remedy import decide_remedy, remedy_effects
 from runbook.effects.actions_runs import RerunFailedJobs
 from runbook.engine.engine import Ended, Outcome, Verification
 from runbook.engine.executions import BY_PRODUCT
-from runbook.engine.incidents import Incident
 from runbook.engine.leases import Lease
 from runbook.engine.plan import Plan
 from runbook.engine.plans import StoredPlan
@@ -130,7 +129,7 @@ def _propose(run: Run, reading: _Reading) -> Proposal | Nothing:
 
 def _overtaken(run: Run, newest: WorkflowRun) -> Nothing:
     """Propose nothing where a later attempt or a newer run tells what is so by now; a green one resolves."""
-    incident = _incident(run)
+    incident = incident_of(run)
     which = f"attempt {newest.run_attempt} of run {newest.id}"
     if newest.conclusion in GREEN:
         reason = f"{which} is green without our doing"
@@ -145,17 +144,6 @@ def _overtaken(run: Run, newest: WorkflowRun) -> Nothing:
     return Nothing(name="Overtaken", reason=reason)
 
 
-def _incident(run: Run) -> Incident | None:
-    """Return the incident by now: it may have been opened since this process entered the procedure."""
-    if not run.applying:
-        return None
-    engine = run.here.engine
-    execution = engine.executions.get(run.execution.id)
-    if execution is None or execution.incident_id is None:
-        return None
-    return engine.incidents.get(execution.incident_id)
-
-
 def _verify(plan: StoredPlan, lease: Lease) -> Verification:
     reruns = [e for e in (planned.load() for planned in plan.plan.effects) if isinstance(e, RerunFailedJobs)]
     if not reruns:
@@ -165,6 +153,6 @@ def _verify(plan: StoredPlan, lease: Lease) -> Verification:
 
 
 def _conclude(run: Run, plan: StoredPlan, outcome: Outcome) -> None:
-    incident = _incident(run)
+    incident = incident_of(run)
     if incident is not None and outcome.ended is Ended.DONE:
         close_incident(run.here, run.execution.id, incident, outcome.reason)
