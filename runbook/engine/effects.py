@@ -96,6 +96,10 @@ class Effect(Frozen):
             Ambiguous: It may have taken effect.
         """
 
+    def may_be_refused(self) -> bool:
+        """Tell whether its refusal leaves the rest of its plan to go on: it stands beside the plan's purpose."""
+        return False
+
     def undo(self, world: World, result: dict[str, Any]) -> None:
         """Take it back, naming explicitly what is put back.
 

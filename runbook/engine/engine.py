@@ -179,7 +179,7 @@ class Engine:
                     self.executions.beat(plan.execution_id)
                     if entry.state is EffectState.PLANNED:
                         may_go_on(entry.effect)
-                    (step or self._step)(entry, lease)
+                    self._apply_one(entry, lease, step or self._step)
                 verification = verify(lease)
             except NeedsPerson as error:
                 return self._end(plan, Ended.NEEDS_PERSON, str(error))
@@ -252,6 +252,18 @@ class Engine:
 
     def _step(self, entry: JournalEntry, lease: Lease) -> JournalEntry:
         return self.journal.apply(entry.id, lease=lease)
+
+    def _apply_one(self, entry: JournalEntry, lease: Lease, step: Step) -> None:
+        """Apply one effect; what stands beside the plan's purpose may be refused, and the rest goes on."""
+        if not entry.effect.may_be_refused():
+            step(entry, lease)
+        elif entry.state is not EffectState.REFUSED:
+            try:
+                step(entry, lease)
+            except (Permanent, Denied) as error:
+                now = self.entries.get(entry.id)
+                if now.state is EffectState.PLANNED:  # refused as it was looked at, before it was claimed
+                    self.entries.move(now, EffectState.REFUSED, note=str(error))
 
     def _undo(self, plan: StoredPlan, lease: Lease, *, reason: str, state: PlanState) -> Outcome:
         self.executions.settle(plan.execution_id, reason=reason)

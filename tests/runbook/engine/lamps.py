@@ -141,4 +141,14 @@ class BurnMatch(LightLamp):
     no_undo: ClassVar[str] = "a burnt match stays burnt"
 
 
-KINDS: tuple[type[LightLamp], ...] = (LightLamp, LightLampAgain, RingBell, BurnMatch)
+class LightLampBeside(LightLamp):
+    """Probeable, and stands beside its plan's purpose: the rest goes on without it."""
+
+    kind: ClassVar[str] = "light-lamp-beside"
+
+    def may_be_refused(self) -> bool:
+        """Say so."""
+        return True
+
+
+KINDS: tuple[type[LightLamp], ...] = (LightLamp, LightLampAgain, RingBell, BurnMatch, LightLampBeside)

@@ -13,7 +13,7 @@ from runbook.engine.schema import LeaseRow
 from runbook.engine.states import EffectState, ExecutionState, PlanState
 from runbook.errors import Ambiguous, Denied, Permanent, RunbookError, Transient
 from tests.runbook.engine.conftest import TIMINGS, Room
-from tests.runbook.engine.lamps import BurnMatch, Lamps, LightLamp, LightLampAgain, RingBell
+from tests.runbook.engine.lamps import BurnMatch, Lamps, LightLamp, LightLampAgain, LightLampBeside, RingBell
 
 HALL, STAIRS, CELLAR = LightLamp(name="hall"), LightLamp(name="stairs"), LightLamp(name="cellar")
 DOUBT = Ambiguous("the line went dead")
@@ -84,6 +84,44 @@ def test_a_refusal_half_way_undoes_what_was_done_before_it(room: Room, error: Ru
     assert error.message in outcome.reason
     assert states(room, plan.id) == [EffectState.UNDONE, EffectState.REFUSED, EffectState.PLANNED]
     assert room.lamps.sent == ["on hall", "on stairs", "off hall"]
+
+
+@pytest.mark.parametrize("verb", ["on", "look"])
+@pytest.mark.parametrize("error", [Permanent("no such lamp"), Denied("not you")])
+def test_what_stands_beside_the_plan_may_be_refused_and_the_rest_goes_on(
+    room: Room, error: RunbookError, verb: str
+) -> None:
+    plan = room.store(LightLampBeside(name="porch"), HALL)
+    room.lamps.fail(verb, error)
+    outcome = room.apply(plan)
+    assert outcome.ended is Ended.DONE
+    assert states(room, plan.id) == [EffectState.REFUSED, EffectState.CONFIRMED]
+    assert error.message in outcome.entries[0].note
+    assert room.lamps.lit == {"hall"}
+
+
+def test_what_was_refused_beside_the_plan_is_not_tried_again_by_a_later_process(room: Room) -> None:
+    plan = room.store(LightLampBeside(name="porch"), HALL)
+    room.lamps.fail("on", Permanent("no such lamp"))
+    room.boundaries["confirm.after"] = Killed()
+    with pytest.raises(Killed):
+        room.apply(plan)
+    assert states(room, plan.id) == [EffectState.REFUSED, EffectState.CONFIRMED]
+    assert room.apply(plan).ended is Ended.DONE
+    assert room.lamps.sent == ["on porch", "on hall"]
+
+
+def test_what_was_done_beside_the_plan_is_undone_with_it(room: Room) -> None:
+    plan = room.store(HALL, LightLampBeside(name="porch"))
+    assert room.apply(plan, passed=False).ended is Ended.UNDONE
+    assert room.lamps.sent[2:] == ["off porch", "off hall"]
+
+
+def test_doubt_about_what_stands_beside_the_plan_is_doubt_all_the_same(room: Room) -> None:
+    plan = room.store(LightLampBeside(name="porch"), HALL)
+    room.lamps.blind = True
+    room.lamps.fail("on", DOUBT)
+    assert room.apply(plan).ended is Ended.NEEDS_PERSON
 
 
 def test_a_verification_that_is_refused_undoes_too(room: Room) -> None:
