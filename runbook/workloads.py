@@ -202,3 +202,18 @@ class HelmRevision(Frozen):
     def pending(self) -> bool:
         """An operation on it was begun and has not ended."""
         return self.status.startswith("pending-")
+
+
+class ReleaseManifest(Frozen):
+    """What may be known of the manifest of one revision of a Helm release.
+
+    Args:
+        digest: SHA-256 (hex) of its text. A rollback copies a manifest to the letter, so revisions that hold the
+            same have the same digest.
+        images: Images that its containers name, init containers' too, each once.
+        workloads: Its Deployments, StatefulSets and DaemonSets.
+    """
+
+    digest: str
+    images: tuple[str, ...]
+    workloads: tuple[WorkloadRef, ...]
