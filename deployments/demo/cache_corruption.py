@@ -37,7 +37,7 @@ def tell(stage: Stage, teller: Teller) -> Told:
     with teller.stage("failure", f"A run of ci-test.yml on main of {repository} is red"):
         failed = _failed_run(stage, repository)
         teller.say(f"{_attempt(failed)}: {failed['conclusion']} ({failed['html_url']})")
-        tell_gateway(stage, repository)
+        stage.tell_gateway(repository)
         teller.say("alice runs its failed jobs again, as one does")
         again = {"run_id": failed["id"], "attempt": failed["run_attempt"] + 1}
         stage.as_person("alice", "POST", f"/repos/{repository}/actions/runs/{failed['id']}/rerun-failed-jobs")
@@ -117,17 +117,6 @@ def _failed_run(stage: Stage, repository: str) -> dict[str, Any]:
 
 def _attempt(run: dict[str, Any]) -> str:
     return f"Run {run['id']}, attempt {run['run_attempt']}"
-
-
-def tell_gateway(stage: Stage, repository: str) -> None:
-    """Have the repository's webhook tell the gateway, as its owner sets it up on GitHub."""
-    config = {
-        "url": f"{stage.gateway}/webhooks/github",
-        "content_type": "json",
-        "secret": stage.github["webhook_secret"],
-    }
-    events = ["workflow_run", "issue_comment"]
-    stage.as_person("alice", "POST", f"/repos/{repository}/hooks", name="web", config=config, events=events)
 
 
 def _failed_again(stage: Stage, repository: str, *, run_id: int, attempt: int) -> dict[str, Any] | None:

@@ -1,12 +1,9 @@
 """An outage as a story: five workflows fail together, one webhook delivery is lost, and there is one incident."""
 
-from typing import Any
 from uuid import uuid4
 
-import requests
-
-from deployments.demo.cache_corruption import StoryBroken, Told, tell_gateway
-from deployments.demo.stage import READY_SECONDS, Stage
+from deployments.demo.cache_corruption import StoryBroken, Told
+from deployments.demo.stage import Stage
 from deployments.demo.teller import Teller
 from runbook.engine.incidents import Incident
 from runbook.requests import Mode, ReconcileRequest
@@ -35,9 +32,9 @@ def tell(stage: Stage, teller: Teller) -> Told:
         Transient: A step took too long.
     """
     repository = f"{stage.github['owner']}/{stage.github['repo']}"
-    tell_gateway(stage, repository)
+    stage.tell_gateway(repository)
     with teller.stage("outage", f"A host that builds load from is gone: {len(WORKFLOWS)} workflows turn red"):
-        _steer(stage, "faults", fault="lost_delivery", path_regex="workflow_run/completed", times=1)
+        stage.steer("faults", fault="lost_delivery", path_regex="workflow_run/completed", times=1)
         run_ids = _fail_together(stage, repository)
         teller.say(f"Runs {', '.join(map(str, run_ids))} of {repository}")
     announced = len(run_ids) - 1
@@ -80,13 +77,6 @@ def tell(stage: Stage, teller: Teller) -> Told:
     )
 
 
-def _steer(stage: Stage, page: str, **body: Any) -> Any:
-    """Steer the sandbox."""
-    answer = requests.post(f"{stage.github['url']}/_sandbox/{page}", json=body, timeout=READY_SECONDS)
-    answer.raise_for_status()
-    return answer.json()
-
-
 def _fail_together(stage: Stage, repository: str) -> tuple[int, ...]:
     """Start a run of each workflow that the outage breaks, and wait until they are red."""
     job = {
@@ -103,7 +93,7 @@ def _fail_together(stage: Stage, repository: str) -> tuple[int, ...]:
     path = f"/repos/{repository}/actions/workflows?per_page=100"
     known = {one["path"].rsplit("/", 1)[-1] for one in stage.as_person("alice", "GET", path)["workflows"]}
     more = [{"file": workflow} for workflow in WORKFLOWS if workflow not in known]
-    added = _steer(stage, "runs", repository=repository, workflows=more, runs=runs)
+    added = stage.steer("runs", repository=repository, workflows=more, runs=runs)
     run_ids = tuple(added["ids"])
 
     def red() -> bool | None:

@@ -1,9 +1,9 @@
-"""The stage of a demo: its own folder, sandbox, Prefect server, worker and dispatcher, gone when it ends."""
+"""The stage of a demo or a drill: its own folder, sandbox, Prefect server, worker and dispatcher, gone when it ends."""
 
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +27,7 @@ STEP_SECONDS = 120.0
 LOOK_SECONDS = 0.2
 """How often the demo looks whether a step is over."""
 WORKER_POLL_SECONDS = 0.5
+WEBHOOK_EVENTS = ("workflow_run", "issue_comment")
 
 T = TypeVar("T")
 
@@ -41,6 +42,7 @@ class Stage:
         gateway: The gateway's URL.
         here: The installation that the flows use, seen from this process.
         prefect: The Prefect server.
+        what: What is played, for people: ``demo``, ``drill``.
     """
 
     up: Supervisor
@@ -48,6 +50,7 @@ class Stage:
     gateway: str
     here: Installation
     prefect: PrefectRuns
+    what: str = "demo"
 
     def await_(self, what: str, look: Callable[[], T | None], *, seconds: float = STEP_SECONDS) -> T:
         """Wait until ``look`` returns something.
@@ -65,8 +68,8 @@ class Stage:
                     return seen
             time.sleep(LOOK_SECONDS)
         raise Transient(
-            f"The demo waited {seconds:g} seconds in vain for: {what}.",
-            next_step="run `runbook demo --keep` and look at the run in the Prefect UI",
+            f"The {self.what} waited {seconds:g} seconds in vain for: {what}.",
+            next_step=f"run `runbook {self.what} --keep` and look at the run in the Prefect UI",
         )
 
     def ask(self, call: Callable[[PrefectRuns], T]) -> T:
@@ -76,44 +79,68 @@ class Stage:
     def as_person(self, login: str, method: str, path: str, **body: Any) -> Any:
         """Send a request to the sandbox's GitHub as one of its people; return the JSON that comes back."""
         token = self.github["approver_tokens"][login]
-        answer = requests.request(
-            method,
-            f"{self.github['url']}{path}",
-            json=body or None,
-            headers={"Authorization": f"Bearer {token}"},
-            timeout=READY_SECONDS,
-        )
-        answer.raise_for_status()
-        return answer.json()
+        url = f"{self.github['url']}{path}"
+        return _send(method, url, body or None, headers={"Authorization": f"Bearer {token}"})
+
+    def steer(self, page: str, **body: Any) -> Any:
+        """Steer the sandbox: set faults, add runs (``sandbox/README.md``)."""
+        return _send("POST", f"{self.github['url']}/_sandbox/{page}", body)
+
+    def tell_gateway(
+        self, repository: str, *, owner: str = "alice", events: Sequence[str] = WEBHOOK_EVENTS
+    ) -> None:
+        """Have a repository's webhook tell the gateway, as its owner sets it up on GitHub.
+
+        Args:
+            repository: owner/name.
+            owner: A login with the right to do so.
+            events: What it tells.
+        """
+        config = {
+            "url": f"{self.gateway}/webhooks/github",
+            "content_type": "json",
+            "secret": self.github["webhook_secret"],
+        }
+        path = f"/repos/{repository}/hooks"
+        self.as_person(owner, "POST", path, name="web", config=config, events=list(events))
 
     def requests_by_product(self) -> list[dict[str, Any]]:
         """Return what the product sent to GitHub so far."""
-        log = requests.get(f"{self.github['url']}/_sandbox/requests", timeout=READY_SECONDS).json()
+        log = _send("GET", f"{self.github['url']}/_sandbox/requests")
         return [entry for entry in log if entry["actor"] == self.here.product_login]
 
     def state(self) -> dict[str, Any]:
         """Return what the sandbox holds now."""
-        return dict(requests.get(f"{self.github['url']}/_sandbox/state", timeout=READY_SECONDS).json())
+        return dict(_send("GET", f"{self.github['url']}/_sandbox/state"))
 
 
 @contextmanager
-def stage(report: Callable[[str], None]) -> Iterator[Stage]:
+def stage(
+    report: Callable[[str], None],
+    *,
+    scenario: Mapping[str, Any] | None = None,
+    policy: Path = POLICY,
+    what: str = "demo",
+) -> Iterator[Stage]:
     """Set the stage, and clear it away whatever happens.
 
     Args:
         report: Called with each line of progress.
+        scenario: What the sandbox starts from; the demo's own scenario where None.
+        policy: The policy's file.
+        what: What is played, for people.
     """
     with Supervisor(None, report=report, cache_directory=default_cache_directory()) as up:
         folder = up.state_directory
-        sandbox = up.start("sandbox", (sys.executable, "-m", "sandbox", "--json"))
-        ready = sandbox.await_line(lambda line: line.startswith("{"), deadline_seconds=READY_SECONDS)
-        github = dict(json.loads(ready)["github"])
+        ready = _start_sandbox(up, scenario)
+        github = dict(ready["github"])
         report(f"GitHub's stand-in is up at {github['url']} ({github['owner']}/{github['repo']})")
         flows = {
-            "RUNBOOK_POLICY": str(POLICY),
+            "RUNBOOK_POLICY": str(policy.absolute()),
             "RUNBOOK_LEDGER_URL": f"sqlite:///{folder / 'ledger.db'}",
             "GITHUB_API_URL": github["url"],
             "GITHUB_TOKEN": github["token"],
+            **_cluster_settings(ready, folder),
         }
         up.start_prefect_server()
         up.start_worker(settings=flows, poll_seconds=WORKER_POLL_SECONDS)
@@ -126,6 +153,34 @@ def stage(report: Callable[[str], None]) -> Iterator[Stage]:
             up.deploy_all()
             up.await_worker()
             with PrefectRuns(up.api_url) as prefect:
-                yield Stage(up=up, github=github, gateway=gateway, here=here, prefect=prefect)
+                yield Stage(up=up, github=github, gateway=gateway, here=here, prefect=prefect, what=what)
         finally:
             here.ledger.close()
+
+
+def _start_sandbox(up: Supervisor, scenario: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Start the stand-ins, and return what they say of themselves when they are ready."""
+    command = [sys.executable, "-m", "sandbox", "--json"]
+    if scenario is not None:
+        file = up.state_directory / "scenario.yaml"
+        file.write_text(json.dumps(scenario, indent=2), encoding="utf-8")  # JSON is YAML
+        command += ["--scenario", str(file)]
+    sandbox = up.start("sandbox", command)
+    ready = sandbox.await_line(lambda line: line.startswith("{"), deadline_seconds=READY_SECONDS)
+    return dict(json.loads(ready))
+
+
+def _cluster_settings(ready: Mapping[str, Any], folder: Path) -> dict[str, str]:
+    """Return how flows reach the sandbox's cluster; where it has none they must not find the user's own."""
+    kubeconfig = (ready.get("kubernetes") or {}).get("kubeconfig") or str(folder / "no-cluster")
+    helm = (ready.get("helm") or {}).get("program")
+    return {"KUBECONFIG": str(kubeconfig), **({"RUNBOOK_HELM": str(helm)} if helm else {})}
+
+
+def _send(method: str, url: str, body: Any = None, *, headers: Mapping[str, str] | None = None) -> Any:
+    """Send a request to the sandbox; return the JSON that comes back."""
+    with requests.Session() as session:
+        session.trust_env = False  # neither a proxy nor a password of the user's has to do with it
+        answer = session.request(method, url, json=body, headers=headers, timeout=READY_SECONDS)
+    answer.raise_for_status()
+    return answer.json()

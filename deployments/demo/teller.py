@@ -33,10 +33,14 @@ class Teller:
         """
         started = time.monotonic()
         self._console.print(f"\n[bold cyan]▶ {clean(title)}[/]")
-        yield
-        seconds = round(time.monotonic() - started, 2)
-        self.stages.append({"name": name, "seconds": seconds})
-        self._console.print(f"  [green]✓[/] [dim]{seconds:.1f} s[/]")
+        mark = "[red]✗[/]"
+        try:
+            yield
+            mark = "[green]✓[/]"
+        finally:
+            seconds = round(time.monotonic() - started, 2)
+            self.stages.append({"name": name, "seconds": seconds})
+            self._console.print(f"  {mark} [dim]{seconds:.1f} s[/]")
 
     def say(self, text: str) -> None:
         """Tell one line."""
