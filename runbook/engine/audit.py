@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from runbook.canonical import canonical_json
-from runbook.engine.schema import AuditRow, EffectRow, ExecutionRow, PlanRow
+from runbook.engine.schema import AuditRow, EffectRow, ExceptionRow, ExecutionRow, PlanRow
 from runbook.scrub import scrub
 
 GENESIS = "0" * 64
@@ -111,7 +111,7 @@ def verify(session: Session, *, witness: str | None = None) -> AuditVerdict:
 
 
 def lines_of_incident(session: Session, incident_id: int) -> tuple[AuditRow, ...]:
-    """Return what was said of an incident, its executions, their plans and effects, oldest first.
+    """Return what was said of an incident, its executions, their plans, effects and exceptions, oldest first.
 
     Args:
         session: A reading transaction.
@@ -121,11 +121,17 @@ def lines_of_incident(session: Session, incident_id: int) -> tuple[AuditRow, ...
     ids = session.scalars(executions).all()
     plans = session.scalars(select(PlanRow.id).where(PlanRow.execution_id.in_(ids)))
     effects = session.scalars(select(EffectRow.id).where(EffectRow.execution_id.in_(ids)))
+    exceptions = session.scalars(
+        select(ExceptionRow.id).where(
+            or_(ExceptionRow.incident_id == incident_id, ExceptionRow.execution_id.in_(ids))
+        )
+    )
     subjects = [
         f"incident:{incident_id}",
         *(f"execution:{one}" for one in ids),
         *(f"plan:{one}" for one in plans),
         *(f"effect:{one}" for one in effects),
+        *(f"exception:{one}" for one in exceptions),
     ]
     query = select(AuditRow).where(AuditRow.subject.in_(subjects)).order_by(AuditRow.seq)
     return tuple(session.scalars(query))

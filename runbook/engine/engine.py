@@ -10,9 +10,12 @@ from enum import StrEnum
 
 from sqlalchemy import select
 
+from runbook.decisions.exceptions import ExceptionState
 from runbook.engine import audit
 from runbook.engine.effects import Effect
 from runbook.engine.entries import Entries, JournalEntry
+from runbook.engine.exception_rows import StandingException
+from runbook.engine.exceptions import Exceptions
 from runbook.engine.executions import Executions
 from runbook.engine.gate import Gate
 from runbook.engine.incidents import Incidents
@@ -23,7 +26,7 @@ from runbook.engine.plan import PlannedEffect
 from runbook.engine.plans import Plans, StoredPlan
 from runbook.engine.schema import EffectRow
 from runbook.engine.states import EffectState, ExecutionState, PlanState
-from runbook.errors import Denied, NeedsPerson, Permanent
+from runbook.errors import Denied, NeedsPerson, Permanent, Transient
 from runbook.policy.operations import Timings
 from runbook.world import World
 
@@ -92,6 +95,7 @@ class Engine:
         self.world = world
         self.executions = Executions(ledger, clock=world.clock)
         self.incidents = Incidents(ledger, clock=world.clock)
+        self.exceptions = Exceptions(ledger, clock=world.clock)
         self.plans = Plans(ledger, clock=world.clock)
         self.leases = Leases(
             ledger,
@@ -210,6 +214,7 @@ class Engine:
         # Said first: from here on no process claims an effect for it, so that what is found untouched stays so.
         self.executions.settle(execution_id, reason=reason)
         if self._untouched(plan):
+            self.exceptions.end_undone(execution_id, whole=True, reason=reason)
             self.plans.end(plan.id, PlanState(state), reason=reason)
             return None
         lease = self.leases.acquire(plan.plan.targets, execution_id=execution_id)
@@ -217,6 +222,39 @@ class Engine:
             return self._undo(plan, lease, reason=reason, state=PlanState(state))
         finally:
             self.leases.release(lease)
+
+    def restore(
+        self, exception_id: int, *, by: str | None = None, reason: str, wait: bool = False
+    ) -> StandingException:
+        """Undo the effect that an exception left, under the lease of its target (R6); re-entrant at every point.
+
+        Args:
+            exception_id: The exception.
+            by: The person who wants it before its deadline; None where that has come.
+            reason: Why.
+            wait: Wait for another procedure to be done with the target.
+
+        Returns:
+            The exception as it stands now: restored, or with a person who is needed, for the reason in its note.
+
+        Raises:
+            UsageError: There is none of that number, or it is not to be restored.
+            Conflict: It is over, not due, or its plan is still being applied.
+            Transient: Not now; called again, it goes on where it was.
+            Fenced: Another process goes on with it.
+        """
+        exception = self.exceptions.begin_restore(exception_id, by=by, reason=reason)
+        if exception.effect_id is None:
+            raise AssertionError(f"exception {exception_id} is restored without an effect")
+        entry = self.entries.get(exception.effect_id)
+        lease = self._lease_for(entry, exception.execution_id, wait=wait)
+        try:
+            entry = self.journal.undo(entry.id, lease=lease)
+        finally:
+            self.leases.release(lease)
+        if entry.state is EffectState.UNDONE:
+            return self.exceptions.end(exception.id, ExceptionState.RESTORED, exception.note)
+        return self.exceptions.end(exception.id, ExceptionState.NEEDS_PERSON, entry.note)
 
     def outcome_of(self, plan: StoredPlan) -> Outcome | None:
         """Return how a plan ended, for whoever has yet to write the record; None if it was never applied."""
@@ -265,6 +303,19 @@ class Engine:
                 if now.state is EffectState.PLANNED:  # refused as it was looked at, before it was claimed
                     self.entries.move(now, EffectState.REFUSED, note=str(error))
 
+    def _lease_for(self, entry: JournalEntry, execution_id: str, *, wait: bool) -> Lease:
+        target = entry.effect.target
+        if wait:
+            return self.leases.acquire((target,), execution_id=execution_id)
+        lease = self.leases.acquire_now((target,), execution_id=execution_id)
+        if lease is None:
+            raise Transient(
+                f"{target} is being changed by another procedure.",
+                unchanged="Nothing was changed.",
+                next_step="nothing: it is tried again once that has ended",
+            )
+        return lease
+
     def _undo(self, plan: StoredPlan, lease: Lease, *, reason: str, state: PlanState) -> Outcome:
         self.executions.settle(plan.execution_id, reason=reason)
         undone = [
@@ -279,6 +330,9 @@ class Engine:
         self, plan: StoredPlan, ended: Ended, reason: str, *, plan_state: PlanState | None = None
     ) -> Outcome:
         state = plan_state or PlanState(ended)
+        if ended is not Ended.DONE:
+            # First, for what ends the plan is not asked again.
+            self.exceptions.end_undone(plan.execution_id, whole=ended is Ended.UNDONE, reason=reason)
         self.plans.end(plan.id, state, reason=reason)
         return Outcome(ended=ended, reason=reason, entries=self.entries.of_plan(plan.id))
 

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from runbook.clock import Clock
 from runbook.engine import audit
 from runbook.engine.effects import Effect, load_effect
+from runbook.engine.exception_rows import is_restoring
 from runbook.engine.leases import Fenced, Lease, Leases
 from runbook.engine.ledger import Ledger
 from runbook.engine.schema import EffectRow, ExecutionRow, PlanRow
@@ -214,11 +215,15 @@ def _require_ours(row: EffectRow, entry: JournalEntry) -> None:
 def _require_applying(session: Session, row: EffectRow, state: EffectState) -> None:
     """Refuse a claim for a plan that no gate let pass (R1), that was ended, or that is being undone.
 
+    An effect that was left as an exception is taken back after its plan was done, when its time has come (R6).
+
     Raises:
         Fenced: It is; by the sweeper, say, while this process slept.
     """
     plan = session.get(PlanRow, row.plan_id) if row.plan_id is not None else None
     if plan is None:
+        return
+    if state is EffectState.UNDOING and is_restoring(session, row.id):
         return
     if plan.state != PlanState.APPLYING:
         raise Fenced(

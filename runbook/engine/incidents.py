@@ -143,8 +143,7 @@ class Incidents:
                 window = timedelta(minutes=outage_window_minutes)
                 row = outage_of(session, repository, outside, window=window, now=self._clock.now())
                 if row is not None and row.state == IncidentState.CLOSED:
-                    row.state, row.closed_at, row.resolution = IncidentState.OPEN, None, ""
-                    self._audit(session, row, "incident.reopened", {"reason": outside.reason.value})
+                    reopen(session, row, reason=outside.reason.value, now=self._clock.now())
             if row is None:
                 row = session.scalars(
                     select(IncidentRow).where(
@@ -329,6 +328,27 @@ class Incidents:
             event=event,
             subject=f"incident:{row.id}",
             body=body,
+        )
+
+
+def reopen(session: Session, row: IncidentRow, *, reason: str, now: datetime) -> None:
+    """Open a closed incident again, within the caller's transaction; one that is open stays as it is.
+
+    Args:
+        session: A writing transaction.
+        row: The incident.
+        reason: What has come back.
+        now: The time, UTC-aware.
+    """
+    if row.state == IncidentState.CLOSED:
+        row.state, row.closed_at, row.resolution = IncidentState.OPEN, None, ""
+        audit.append(
+            session,
+            now=now,
+            actor=PRODUCT,
+            event="incident.reopened",
+            subject=f"incident:{row.id}",
+            body={"reason": reason},
         )
 
 

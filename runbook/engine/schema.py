@@ -21,7 +21,7 @@ from sqlalchemy import (
 from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -200,6 +200,39 @@ class EffectRow(Base):
     confirmed_at: Mapped[datetime | None]
     undone_at: Mapped[datetime | None]
     __table_args__ = (Index("effects_by_kind", "kind", "claimed_at"),)
+
+
+class ExceptionRow(Base):
+    """Something deliberately left abnormal (R6): to be restored, not to come back, or still owed.
+
+    ``untold`` names what has yet to be said of it on its issue; ``seen_…`` are of what is barred.
+    """
+
+    __tablename__ = "exceptions"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    execution_id: Mapped[str] = mapped_column(ForeignKey("executions.id"), index=True)
+    kind: Mapped[str]
+    subject: Mapped[str]
+    repository: Mapped[str]
+    service: Mapped[str]
+    owner: Mapped[str]
+    reason: Mapped[str]
+    incident_id: Mapped[int | None] = mapped_column(ForeignKey("incidents.id"), index=True)
+    effect_id: Mapped[int | None] = mapped_column(ForeignKey("effects.id"), index=True)
+    state: Mapped[str]
+    note: Mapped[str] = mapped_column(default="")
+    untold: Mapped[str] = mapped_column(default="", index=True)
+    escalated: Mapped[bool] = mapped_column(default=False)
+    seen_at: Mapped[datetime | None]
+    seen_where: Mapped[str] = mapped_column(default="")
+    created_at: Mapped[datetime]
+    deadline: Mapped[datetime]
+    ended_at: Mapped[datetime | None]
+    __table_args__ = (
+        UniqueConstraint("execution_id", "kind", "subject", name="an_exception_is_added_once"),
+        Index("exceptions_by_state", "state", "deadline"),
+        Index("exceptions_by_subject", "repository", "kind", "state"),
+    )
 
 
 class ApprovalRow(Base):

@@ -2,6 +2,7 @@
 
 import sqlite3
 from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import runbook.effects.catalogue  # noqa: F401 - the journal loads them
 from runbook.clock import VirtualClock
 from runbook.engine import audit
 from runbook.engine.entries import Entries
+from runbook.engine.exceptions import Exceptions
 from runbook.engine.leases import Leases
 from runbook.engine.ledger import Ledger
 from runbook.engine.plans import Plans
@@ -74,6 +76,26 @@ def test_a_plan_that_waits_still_waits_after_the_upgrade(old: Path) -> None:
     ledger.close()
 
 
+def test_an_upgraded_ledger_keeps_exceptions(old: Path) -> None:
+    ledger = Ledger(f"sqlite:///{old}", upgrade=True)
+    clock = VirtualClock(START)
+    (plan,) = Plans(ledger, clock=clock).waiting()
+    exceptions = Exceptions(ledger, clock=clock)
+    assert exceptions.open() == ()
+    bar = exceptions.add_bar(
+        plan.execution_id,
+        repository=plan.plan.repository,
+        subject="ghcr.io/acme/tts@sha256:0bad",
+        service="tts",
+        owner="alice",
+        reason="it crashes",
+        deadline=START + timedelta(days=90),
+        incident_id=1,
+    )
+    assert exceptions.barred(plan.plan.repository) == (bar.subject,)
+    ledger.close()
+
+
 def test_an_upgrade_that_fails_leaves_the_ledger_as_it_was(
     old: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -88,5 +110,5 @@ def test_an_upgrade_that_fails_leaves_the_ledger_as_it_was(
         tables = {
             name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
         }
-    assert "deliveries" not in tables
+    assert "exceptions" not in tables
     Ledger(f"sqlite:///{old}", upgrade=True).close()
