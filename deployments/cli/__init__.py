@@ -19,6 +19,7 @@ from deployments.cli import (
     backtest_command,
     demo_command,
     doctor,
+    drill_command,
     enrol_command,
     incident_commands,
     information_commands,
@@ -63,6 +64,7 @@ def common(
 
 for _group in (
     demo_command,
+    drill_command,
     init_command,
     why_command,
     backtest_command,
