@@ -41,7 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"sandbox: cannot start: {error}", file=sys.stderr)
         _remove(folder)
         return 2
-    box.server.start()
+    box.start()
     try:
         if options.json:
             print(json.dumps(box.ready()), flush=True)
@@ -49,7 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
             print(f"GitHub stand-in at {box.url} ({box.owner}/{box.repo}); Ctrl-C ends it.", flush=True)
         end.wait()
     finally:
-        box.server.stop()
+        box.stop()
         _remove(folder)
     return 0
 

@@ -19,8 +19,12 @@ KINDS = (
     "timeout_after",
     "reset",
     "reset_after",
+    "401",
     "403",
+    "409",
+    "410",
     "429",
+    "503",
     "slow",
 )
 # What becomes of a webhook's delivery: nobody hears of it, or it is noted as failed.
