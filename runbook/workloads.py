@@ -70,6 +70,8 @@ class Revision(Frozen):
         created_at: When it was first made.
         change_cause: Its ``kubernetes.io/change-cause``, neutralised; may be empty.
         template: Its pod template.
+        earlier_numbers: Numbers that it had before it was rolled back to, as far as Kubernetes notes them (a
+            ReplicaSet's ``deployment.kubernetes.io/revision-history``; a ControllerRevision has no such note).
     """
 
     number: int
@@ -77,6 +79,12 @@ class Revision(Frozen):
     created_at: datetime
     change_cause: str
     template: Template
+    earlier_numbers: tuple[int, ...] = ()
+
+    @property
+    def first_number(self) -> int:
+        """The number that it was made with, as far as it is noted."""
+        return min((self.number, *self.earlier_numbers))
 
 
 class Condition(Frozen):
