@@ -1,4 +1,4 @@
-"""Starts and stops a real Kubernetes control plane on loopback: etcd, API server, controllers, scheduler, kwok.
+"""A real Kubernetes cluster on loopback, for people and for tests: etcd, API server, controllers, scheduler, kwok.
 
 By hand::
 
@@ -10,64 +10,338 @@ By hand::
 In tests, one cluster for all suites of a pytest process::
 
     from integration.kubernetes.fixtures import real_cluster  # noqa: F401 - the session fixture, a Cluster
+
+A pod's image decides how it fares (``stages.yaml``). A Service whose ``targetPort`` is a server on loopback is
+answered by it while the Service has a ready pod (``egress.py``). Every container's log is the cluster's
+``container_log``. ``custom_resources.yaml`` are what Argo CD and Flux bring, for `Cluster.apply_file`.
 """
 
+import argparse
 import contextlib
+import datetime
+import fcntl
+import json
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-SETUP = "bash integration/kubernetes/setup.sh"
+import pytest
+import yaml
+
+from integration.kubernetes.certificates import write_kubeconfig
+from integration.kubernetes.control_plane import (
+    ControlPlane,
+    control_plane,
+    program,
+    run_kubectl,
+)
+from runbook.errors import RunbookError
+
+__all__ = ["CHART", "CUSTOM_RESOURCES", "Cluster", "log_line", "program", "real_cluster", "shared_cluster"]
+
+HERE = Path(__file__).parent
+CUSTOM_RESOURCES = HERE / "custom_resources.yaml"
+"""Argo CD's Application, Flux' Kustomization and HelmRelease."""
+CHART = HERE / "chart"
+"""A chart with one Deployment and one ConfigMap; values ``image``, ``replicas``."""
+
+_TEST_KUBECONFIG = "RUNBOOK_TEST_KUBECONFIG"
+_ROOT = HERE.parents[1]
+_POLL_SECONDS = 0.1
+_UP_SECONDS = 240.0
+_DOWN_SECONDS = 60.0
 
 
-@dataclass(frozen=True)
 class Cluster:
     """A cluster that answers.
 
     Args:
         kubeconfig: Its administrator's.
-        own: It is one of ours, with kwok's pods (see ``stages.yaml``) and certificates that we sign; False for the
-            cluster that ``RUNBOOK_TEST_KUBECONFIG`` names.
-        directory: Where its state and logs are; None where it is not ours.
+        scratch: Where files of the tests' own may be put.
+        plane: Its processes; None where it is the one that ``RUNBOOK_TEST_KUBECONFIG`` names.
     """
 
-    kubeconfig: Path
-    own: bool
-    directory: Path | None = None
+    def __init__(self, kubeconfig: Path, *, scratch: Path, plane: ControlPlane | None = None) -> None:
+        self.kubeconfig = kubeconfig
+        self._scratch = scratch
+        self._plane = plane
+
+    @property
+    def own(self) -> bool:
+        """It is one of ours: kwok plays its pods, and we sign its certificates."""
+        return self._plane is not None
+
+    @property
+    def container_log(self) -> Path:
+        """The file that every container's log is read from, in lines as `log_line` makes them."""
+        return self._own_plane().container_log
 
     def kubectl(self, *arguments: str, stdin: str = "") -> str:
-        """Run kubectl as the administrator and return what it printed; CalledProcessError carries its stderr."""
-        raise NotImplementedError
+        """Run kubectl as the administrator and return what it printed.
+
+        Raises:
+            subprocess.CalledProcessError: It failed; ``stderr`` says why.
+        """
+        return run_kubectl(self.kubeconfig, *arguments, stdin=stdin)
+
+    def apply(self, *documents: dict[str, Any]) -> None:
+        """Apply objects."""
+        self.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(documents))
+
+    def define_custom_resources(self) -> None:
+        """Have the API server know Argo CD's Application and Flux' Kustomization and HelmRelease."""
+        self.kubectl("apply", "-f", str(CUSTOM_RESOURCES))
+        self.kubectl("wait", "--for=condition=Established", "--timeout=30s", "-f", str(CUSTOM_RESOURCES))
 
     @contextlib.contextmanager
     def namespace(self, prefix: str = "test") -> Iterator[str]:
         """Make a namespace of a new name, and delete it at the end without waiting for that."""
-        raise NotImplementedError
+        name = f"{prefix}-{secrets.token_hex(4)}"
+        self.kubectl("create", "namespace", name)
+        try:
+            # Until it is there, pods are refused, and their controllers wait longer and longer between attempts.
+            self.kubectl("-n", name, "wait", "--for=create", "--timeout=30s", "serviceaccount/default")
+            yield name
+        finally:
+            self.kubectl("delete", "namespace", name, "--wait=false")
 
     def service_account(self, namespace: str, name: str) -> Path:
         """Return a kubeconfig that speaks as this service account, by a token of an hour."""
-        raise NotImplementedError
+        token = self.kubectl("-n", namespace, "create", "token", name, "--duration=1h").strip()
+        found = yaml.safe_load(self.kubeconfig.read_text())
+        context = next(one for one in found["contexts"] if one["name"] == found["current-context"])["context"]
+        found["users"] = [{"name": "account", "user": {"token": token}}]
+        found["contexts"] = [
+            {"name": "account", "context": {"cluster": context["cluster"], "user": "account"}}
+        ]
+        found["current-context"] = "account"
+        file = self._new_file()
+        file.write_text(yaml.safe_dump(found))
+        return file
 
     def certificate(self, user: str, *, groups: tuple[str, ...] = (), expires_in_seconds: int = 3600) -> Path:
         """Return a kubeconfig of ``user`` with a client certificate; an expired one by a negative number.
 
         Skips the test where the cluster is not our own.
         """
-        raise NotImplementedError
+        plane = self._own_plane()
+        lifetime = datetime.timedelta(seconds=expires_in_seconds)
+        file = self._new_file()
+        write_kubeconfig(
+            file,
+            server=plane.server,
+            authority=plane.authority.certificate_file.read_bytes(),
+            user=plane.authority.client(user, groups=groups, lifetime=lifetime),
+        )
+        return file
+
+    def calls(self, *, user: str = "", namespace: str = "") -> list[dict[str, Any]]:
+        """Return what the API server was asked so far, as its audit events; without the control plane's own talk.
+
+        Skips the test where the cluster is not our own.
+
+        Args:
+            user: Only of this one.
+            namespace: Only about objects in this one.
+        """
+        with self._own_plane().audit_log.open() as log:
+            # The last line may be half written.
+            events = [json.loads(line) for line in log if line.endswith("\n")]
+        return [
+            event
+            for event in events
+            if (not user or event["user"]["username"] == user)
+            and (not namespace or event.get("objectRef", {}).get("namespace") == namespace)
+        ]
+
+    def _own_plane(self) -> ControlPlane:
+        if self._plane is None:
+            pytest.skip(f"needs a cluster of our own; {_TEST_KUBECONFIG} names another one")
+        return self._plane
+
+    def _new_file(self) -> Path:
+        number, name = tempfile.mkstemp(prefix="kubeconfig-", dir=self._scratch)
+        os.close(number)
+        return Path(name)
 
 
-def program(name: str) -> Path:
-    """Return a program that ``setup.sh`` built (``kubectl``, ``helm``, ``etcd-v3.6.16``, …)."""
-    raise NotImplementedError
+def log_line(text: str, *, stream: str = "stdout") -> str:
+    """Return a line of a container's log as a kubelet keeps it (the CRI logging format)."""
+    return f"{datetime.datetime.now(datetime.UTC):%Y-%m-%dT%H:%M:%S.%f000Z} {stream} F {text}\n"
 
 
 @contextlib.contextmanager
 def real_cluster(directory: Path) -> Iterator[Cluster]:
     """Run a cluster of our own with all its state in ``directory``; it ends with the block, or with this process."""
-    raise NotImplementedError
+    with control_plane(directory) as plane:
+        yield Cluster(plane.kubeconfig, scratch=plane.directory / "pki", plane=plane)
+
+
+class _Shared:
+    """The one cluster of this process, while anybody uses it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._users = 0
+        self._cluster: Cluster | None = None
+        self._stack = contextlib.ExitStack()
+
+    def enter(self) -> Cluster:
+        with self._lock:
+            if self._cluster is None:
+                self._cluster = self._start()
+            self._users += 1
+            return self._cluster
+
+    def leave(self) -> None:
+        with self._lock:
+            self._users -= 1
+            if self._users == 0:
+                self._cluster = None
+                self._stack.close()
+
+    def _start(self) -> Cluster:
+        directory = Path(tempfile.mkdtemp(prefix="runbook-cluster-"))
+        stack = contextlib.ExitStack()
+        stack.callback(shutil.rmtree, directory, ignore_errors=True)
+        given = os.environ.get(_TEST_KUBECONFIG)
+        if given:
+            cluster = Cluster(Path(given).absolute(), scratch=directory)
+            cluster.kubectl("get", "--raw", "/readyz")
+        else:
+            cluster = stack.enter_context(real_cluster(directory))
+        # Only now: the directory of one that did not start stays, for its logs.
+        self._stack = stack
+        return cluster
+
+
+_shared = _Shared()
 
 
 @contextlib.contextmanager
 def shared_cluster() -> Iterator[Cluster]:
     """Run, or go on using, this process's one cluster, or use the one that ``RUNBOOK_TEST_KUBECONFIG`` names."""
-    raise NotImplementedError
+    cluster = _shared.enter()
+    try:
+        yield cluster
+    finally:
+        _shared.leave()
+
+
+def up(directory: Path) -> Path:
+    """Start a cluster that stays, under a keeper of its own; return the administrator's kubeconfig.
+
+    Raises:
+        RunbookError: It did not come up; its keeper's words are in the message.
+    """
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    keeper = None
+    if _keeper(directory) is None:
+        (directory / "ready").unlink(missing_ok=True)
+        with (directory / "keeper.log").open("w") as log:
+            keeper = subprocess.Popen(
+                [sys.executable, "-m", "integration.kubernetes.cluster", "keep", str(directory)],
+                cwd=_ROOT,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+    deadline = time.monotonic() + _UP_SECONDS
+    while not (directory / "ready").exists():
+        if (keeper is not None and keeper.poll() is not None) or time.monotonic() > deadline:
+            raise RunbookError(
+                f"The cluster in {directory} did not come up: {(directory / 'keeper.log').read_text()}",
+                next_step=f"read the files in {directory / 'log'}.",
+            )
+        time.sleep(_POLL_SECONDS)
+    return directory / "kubeconfig"
+
+
+def down(directory: Path) -> None:
+    """End the cluster in ``directory``, if one runs; its logs stay."""
+    pid = _keeper(directory)
+    if pid is None:
+        return
+    os.kill(pid, signal.SIGTERM)
+    deadline = time.monotonic() + _DOWN_SECONDS
+    while _keeper(directory) is not None:
+        if time.monotonic() > deadline:
+            os.kill(pid, signal.SIGKILL)  # its guardians end everything then
+            return
+        time.sleep(_POLL_SECONDS)
+
+
+def _keep(directory: Path) -> None:
+    """Hold a cluster up until TERM or INT, or until one of its processes ends."""
+    ending = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ending.set())
+    with (directory / "keeper").open("a+") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        lock.truncate(0)
+        lock.write(f"{os.getpid()}\n")
+        lock.flush()
+        # A control plane that was killed is not taken up again: its certificates' authority is gone.
+        shutil.rmtree(directory / "etcd", ignore_errors=True)
+        with control_plane(directory) as plane:
+            (directory / "ready").touch()
+            try:
+                while not ending.wait(_POLL_SECONDS):
+                    plane.check()
+            finally:
+                (directory / "ready").unlink()
+
+
+def _keeper(directory: Path) -> int | None:
+    """Return the process that holds a cluster up in ``directory``; None where none does."""
+    with contextlib.suppress(FileNotFoundError), (directory / "keeper").open() as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return int(lock.read() or 0) or None
+    return None
+
+
+def status(directory: Path) -> str:
+    """Say what runs there, a line for each process: name, process id, resident memory in MiB."""
+    lines = []
+    for file in sorted((directory / "log").glob("*.pid")):
+        pid = int(file.read_text())
+        with contextlib.suppress(FileNotFoundError):
+            pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+            lines.append(f"{file.stem}\t{pid}\t{pages * os.sysconf('SC_PAGE_SIZE') // 2**20}")
+    return "\n".join(lines) if _keeper(directory) is not None else ""
+
+
+def main() -> None:
+    """Do what the command line says."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("action", choices=["up", "down", "status", "keep"])
+    parser.add_argument("directory", type=Path)
+    options = parser.parse_args()
+    directory = options.directory.absolute()
+    try:
+        if options.action == "up":
+            print(up(directory))
+        elif options.action == "down":
+            down(directory)
+        elif options.action == "status":
+            print(status(directory) or "nothing runs there")
+        else:
+            _keep(directory)
+    except (RunbookError, FileNotFoundError) as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main()
