@@ -268,7 +268,10 @@ class RegistryState(StrEnum):
 
 
 class RegistryProbe(Frozen):
-    """The outcome of one look at a registry, with its reason in words."""
+    """The outcome of one look at a registry, with its reason in words.
+
+    ``digest`` (``sha256:…``) is what ``tag`` names there now; None where the image cannot be read.
+    """
 
     registry: str
     image: str
@@ -276,3 +279,4 @@ class RegistryProbe(Frozen):
     state: RegistryState
     reason: str
     retry_after_seconds: float | None
+    digest: str | None = None

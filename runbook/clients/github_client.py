@@ -1,8 +1,8 @@
 """The GitHub client: every call the product makes, as methods that return facts and raise its errors.
 
 Writes are sent exactly once; reads are repeated where that helps; all share one budget. The sending is in
-``github_transport``, the calls are in ``github_actions``, ``github_hooks``, ``github_issues`` and
-``github_repository``.
+``github_transport``, the calls are in ``github_actions``, ``github_commits``, ``github_deployments``,
+``github_hooks``, ``github_issues``, ``github_packages``, ``github_pull_requests`` and ``github_repository``.
 """
 
 from typing import Self
@@ -12,8 +12,12 @@ from pydantic import SecretStr
 from runbook.clients.app_credentials import AppCredential, Credential, FixedToken
 from runbook.clients.budget import Budget
 from runbook.clients.github_actions import ActionsCalls
+from runbook.clients.github_commits import CommitCalls
+from runbook.clients.github_deployments import DeploymentCalls
 from runbook.clients.github_hooks import HookCalls
 from runbook.clients.github_issues import IssueCalls
+from runbook.clients.github_packages import PackageCalls
+from runbook.clients.github_pull_requests import PullRequestCalls
 from runbook.clients.github_repository import RepositoryCalls
 from runbook.clients.github_transport import GitHubTransport, TooLarge
 from runbook.clients.sessions import Timeouts
@@ -24,7 +28,16 @@ from runbook.settings import Settings
 __all__ = ["GitHubClient", "Timeouts", "TooLarge"]
 
 
-class GitHubClient(ActionsCalls, HookCalls, IssueCalls, RepositoryCalls):
+class GitHubClient(
+    ActionsCalls,
+    CommitCalls,
+    DeploymentCalls,
+    HookCalls,
+    IssueCalls,
+    PackageCalls,
+    PullRequestCalls,
+    RepositoryCalls,
+):
     """GitHub through one credential; may be used by several threads at once.
 
     Every method may raise ``Transient`` (nothing changed, later it may work), ``Denied`` (naming the

@@ -1,8 +1,12 @@
-"""A container registry, asked without docker: is it reachable, does the login work, is the image there.
+"""A container registry, asked without docker: is it reachable, does the login work, is the image there, which is it.
 
-Executes "docker login ghcr.io" of the runbook's build-failure page as two reads of the registry's protocol
-(OCI distribution, "Pulling manifests"); the credential stays in memory, no docker configuration is written.
+Executes "docker login ghcr.io" of the runbook's build-failure page, and the look for an image that may be rolled
+back to (RB-01), as two reads of the registry's protocol (OCI distribution, "Pulling manifests"); the credential stays
+in memory, no docker configuration is written.
 """
+
+import re
+from dataclasses import dataclass
 
 import requests
 from pydantic import SecretStr
@@ -19,6 +23,7 @@ _MANIFESTS = ", ".join(
         "application/vnd.docker.distribution.manifest.v2+json",
     )
 )
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _STATES = {
     200: RegistryState.READABLE,
     401: RegistryState.ACCESS_DENIED,
@@ -46,7 +51,7 @@ class RegistryClient:
         self._timeouts = timeouts or Timeouts()
 
     def probe(self, image: str, *, tag: str) -> RegistryProbe:
-        """Return whether this login can read ``image:tag``.
+        """Return whether this login can read ``image:tag``, and the digest that it names there now.
 
         Args:
             image: ``owner/name``, with or without the registry's host before it. Name a private image: a
@@ -56,16 +61,22 @@ class RegistryClient:
         host = self._url.split("//", 1)[-1]
         name = image.removeprefix("ghcr.io/").removeprefix(f"{host}/")
         try:
-            state, reason, retry_after = self._look(host, name, tag)
+            seen = self._look(host, name, tag)
         except (requests.RequestException, ValueError) as error:
             # ValueError: what answers is no registry (a proxy's page).
-            state, retry_after = RegistryState.UNREACHABLE, None
             reason = f"{host} did not answer as a registry does ({type(error).__name__})"
+            seen = _Seen(RegistryState.UNREACHABLE, reason)
         return RegistryProbe(
-            registry=host, image=name, tag=tag, state=state, reason=reason, retry_after_seconds=retry_after
+            registry=host,
+            image=name,
+            tag=tag,
+            state=seen.state,
+            reason=seen.reason,
+            retry_after_seconds=seen.retry_after_seconds,
+            digest=seen.digest,
         )
 
-    def _look(self, host: str, name: str, tag: str) -> tuple[RegistryState, str, float | None]:
+    def _look(self, host: str, name: str, tag: str) -> "_Seen":
         with new_session(self._url) as session:
             # Redirects are not followed: they would carry the login elsewhere.
             issued = session.get(
@@ -76,7 +87,7 @@ class RegistryClient:
                 allow_redirects=False,
             )
             if issued.status_code in (401, 403):
-                return RegistryState.LOGIN_REFUSED, f"{host} refuses the login of {self._login}", None
+                return _Seen(RegistryState.LOGIN_REFUSED, f"{host} refuses the login of {self._login}")
             if issued.status_code != 200:
                 return _judged(issued, host, name, tag)
             bearer = _bearer(issued.json())
@@ -90,15 +101,21 @@ class RegistryClient:
         return _judged(manifest, host, name, tag)
 
 
+@dataclass(frozen=True)
+class _Seen:
+    state: RegistryState
+    reason: str
+    retry_after_seconds: float | None = None
+    digest: str | None = None
+
+
 def _bearer(answer: object) -> str:
     if not isinstance(answer, dict):
         raise ValueError("the answer is no object")
     return str(answer.get("token") or "")
 
 
-def _judged(
-    response: requests.Response, host: str, name: str, tag: str
-) -> tuple[RegistryState, str, float | None]:
+def _judged(response: requests.Response, host: str, name: str, tag: str) -> _Seen:
     status = response.status_code
     state = _STATES.get(status, RegistryState.UNREACHABLE)
     said = {
@@ -109,5 +126,11 @@ def _judged(
         RegistryState.UNREACHABLE: f"was answered {status}",
     }[state]
     seconds = response.headers.get("Retry-After", "")
-    reason = scrub(neutralise_terminal(f"{host}/{name}:{tag} {said}"))
-    return state, reason, float(seconds) if seconds.isdecimal() else None
+    reference = f"{name}@{tag}" if tag.startswith("sha256:") else f"{name}:{tag}"
+    digest = response.headers.get("Docker-Content-Digest", "")
+    return _Seen(
+        state,
+        scrub(neutralise_terminal(f"{host}/{reference} {said}")),
+        float(seconds) if seconds.isdecimal() else None,
+        digest if state is RegistryState.READABLE and _DIGEST.fullmatch(digest) else None,
+    )

@@ -11,7 +11,20 @@ from datetime import datetime
 
 from sandbox import faults
 from sandbox.clock import Clock
-from sandbox.github import caches, downloads, hooks, issues, pages, repositories, runs, shapes
+from sandbox.github import (
+    caches,
+    deployments,
+    downloads,
+    git_data,
+    hooks,
+    issues,
+    packages,
+    pages,
+    pulls,
+    repositories,
+    runs,
+    shapes,
+)
 from sandbox.github.records import ROLES, Attempt, Repository, Run, Token, User
 from sandbox.github.routing import DOCS, Call, Operation, routes
 from sandbox.github.scenario import add_runs
@@ -21,7 +34,8 @@ from sandbox.github.webhooks import Webhooks
 from sandbox.limits import Limits, LimitSettings, Refusal
 from sandbox.wire import Json, Refused, Reply, Request, Route
 
-OPERATIONS = (caches, downloads, hooks, issues, repositories, runs)  # importing them fills ``routes``
+# Importing them fills ``routes``.
+OPERATIONS = (caches, deployments, downloads, git_data, hooks, issues, packages, pulls, repositories, runs)
 LEVELS = {"read": 0, "write": 1, "admin": 2}
 LOOK_SECONDS = 0.05
 """How often (in real time) runs that ended are looked for, to tell the webhooks."""

@@ -95,10 +95,18 @@ def _manifest(state: State, request: Request, account: tuple[User, Token] | None
         challenge = f'Bearer realm="{realm}",service="ghcr.io",scope="repository:user/image:pull"'
         raise Refused(401, "authentication required", headers={"WWW-Authenticate": challenge})
     match = MANIFEST.fullmatch(request.path)
-    wanted = f"{match['image']}:{match['tag']}" if match else ""
-    holders = [one for one in state.repositories.values() if wanted in one.images]
     login = account[0].login.lower() if account else ""
-    if not any(one.roles.get(login, "none" if one.private else "read") != "none" for one in holders):
+    found = [
+        image
+        for one in state.repositories.values()
+        if match and one.roles.get(login, "none" if one.private else "read") != "none"
+        for image in one.images
+        if image.name == match["image"] and image.is_called(match["tag"])
+    ]
+    if not found:
         raise Refused(404, "manifest unknown")
     kind = "application/vnd.oci.image.index.v1+json"
-    return Reply(200, {"schemaVersion": 2, "mediaType": kind}, content_type=kind)
+    # A tag that was pushed again names the newest.
+    digest = max(found, key=lambda one: one.created_at).digest
+    headers = {"Docker-Content-Digest": digest}
+    return Reply(200, {"schemaVersion": 2, "mediaType": kind}, headers, content_type=kind)

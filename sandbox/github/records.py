@@ -5,6 +5,7 @@ import hashlib
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from sandbox.github.release_records import Deployment, Image
 from sandbox.wire import Body, Bytes, Json
 
 # Lowest to highest; a role holds every permission of those before it.
@@ -43,7 +44,11 @@ class User:
 
 @dataclass
 class Commit:
-    """A commit on a branch; ``files`` are the paths that it changed."""
+    """A commit on a branch; ``files`` are the paths that it changed.
+
+    ``how`` says of a path that it was added, removed, or which path it was renamed from; the others were modified.
+    ``merged`` is a second parent. ``tree`` (mode and blob by path) is made up when it is first asked for.
+    """
 
     sha: str
     message: str
@@ -52,6 +57,15 @@ class Commit:
     branch: str
     files: list[str]
     parent: str | None
+    how: dict[str, str] = field(default_factory=dict)
+    merged: str | None = None
+    tree: dict[str, tuple[str, str]] | None = None
+    named_tree: str | None = None
+
+    @property
+    def tree_id(self) -> str:
+        """Id of its tree."""
+        return self.named_tree or sha_of("tree" + self.sha)
 
 
 @dataclass
@@ -277,7 +291,7 @@ class Issue:
 
 @dataclass
 class Pull:
-    """A pull request, as far as triage reads one."""
+    """A pull request; a merged one is closed."""
 
     id: int
     number: int
@@ -290,6 +304,8 @@ class Pull:
     draft: bool
     created_at: datetime
     merged_at: datetime | None
+    body: str | None = None
+    closed_at: datetime | None = None
 
 
 @dataclass
@@ -356,7 +372,11 @@ class Repository:
     comments: dict[int, Comment] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
     pulls: dict[int, Pull] = field(default_factory=dict)
-    images: list[str] = field(default_factory=list)
+    images: list[Image] = field(default_factory=list)
+    deployments: dict[int, Deployment] = field(default_factory=dict)
+    refs: dict[str, str | None] = field(default_factory=dict)  # branches made (or, None, deleted) by requests
+    objects: dict[str, Commit] = field(default_factory=dict)  # commits made by requests
+    trees: dict[str, dict[str, tuple[str, str]]] = field(default_factory=dict)  # and trees
     hooks: dict[int, Hook] = field(default_factory=dict)
     logs: Json = field(default_factory=dict)  # those that the scenario names
 
@@ -371,4 +391,10 @@ class Repository:
 
     def head(self, branch: str) -> Commit | None:
         """Return the newest commit of a branch."""
+        if branch in self.refs:
+            return self.commit(self.refs[branch] or "")
         return next((commit for commit in self.commits if commit.branch == branch), None)
+
+    def commit(self, sha: str) -> Commit | None:
+        """Return a commit by its full id, on a branch or not."""
+        return self.objects.get(sha) or next((one for one in self.commits if one.sha == sha), None)

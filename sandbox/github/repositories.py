@@ -5,6 +5,7 @@ import base64
 from sandbox.github import shapes
 from sandbox.github.records import ROLES, Commit, Repository, sha_of
 from sandbox.github.routing import REPOSITORY, Call, invalid, routes
+from sandbox.github.trees import ancestors, tree_of
 from sandbox.wire import Bytes, Json, Refused, Reply
 
 
@@ -135,7 +136,9 @@ def list_commits(call: Call) -> Reply:
     """List commits of a branch or from a sha, newest first; ``path``, ``since`` and ``until`` narrow them."""
     repo, query = call.repo, call.request.query
     start = query.get("sha", repo.default_branch)
-    rows = [one for one in repo.commits if one.branch == start]
+    made = repo.refs.get(start) or (start if start in repo.objects else None)
+    found = repo.commit(made) if made else None
+    rows = ancestors(repo, found) if found else [one for one in repo.commits if one.branch == start]
     if not rows:
         first = next((index for index, one in enumerate(repo.commits) if one.sha == start), None)
         if first is None:
@@ -157,7 +160,8 @@ def get_commit(call: Call) -> Reply:
     repo, ref = call.repo, call.params["ref"]
     found = repo.head(repo.default_branch if ref == "HEAD" else ref)
     if found is None and len(ref) >= 7:
-        found = next((one for one in repo.commits if one.sha.startswith(ref)), None)
+        known = (*repo.commits, *repo.objects.values())
+        found = next((one for one in known if one.sha.startswith(ref)), None)
     if found is None:
         raise Refused(422, f"No commit found for SHA: {ref}")
     return Reply(200, shapes.commit(call, repo, found, files=True))
@@ -178,7 +182,8 @@ def list_pull_files(call: Call) -> Reply:
     found = repo.pulls.get(call.number("number"))
     if found is None:
         raise Refused(404, "Not Found")
-    commits = [one for one in repo.commits if one.branch == found.head or one.sha == found.sha]
+    known = (*repo.commits, *repo.objects.values())
+    commits = [one for one in known if one.branch == found.head or one.sha == found.sha]
     changed = {path: one for one in reversed(commits) for path in one.files}
     return call.page(sorted(changed), lambda path: shapes.changed_file(call, repo, changed[path], path))
 
@@ -226,12 +231,15 @@ def get_content(call: Call) -> Reply:
 def _file(call: Call, repo: Repository, path: str, text: str) -> Json:
     ref = call.request.query.get("ref", repo.default_branch)
     url = f"{shapes.repo_url(call, repo)}/contents/{path}?ref={ref}"
-    git = f"{shapes.repo_url(call, repo)}/git/blobs/{sha_of(text)}"
+    head = repo.head(repo.default_branch)
+    there = tree_of(repo, head).get(path) if head else None
+    blob = there[1] if there else sha_of(text)
+    git = f"{shapes.repo_url(call, repo)}/git/blobs/{blob}"
     html = f"{call.site}/{repo.full_name}/blob/{ref}/{path}"
     return {
         "name": path.rsplit("/", 1)[-1],
         "path": path,
-        "sha": sha_of(text),
+        "sha": blob,
         "size": len(text.encode()),
         "url": url,
         "html_url": html,

@@ -27,6 +27,7 @@ from sandbox.github.records import (
     Workflow,
     sha_of,
 )
+from sandbox.github.scenario_releases import read_changes, read_deployment, read_image
 from sandbox.github.scenario_values import ScenarioError, known, read_logs, seconds
 from sandbox.github.state import State
 from sandbox.limits import LimitSettings
@@ -143,6 +144,7 @@ class _Builder:
                 "commits",
             ),
             *("workflows", "logs", "runs", "caches", "labels", "issues", "pulls", "images", "hooks"),
+            "deployments",
         )
         owner, _, name = full_name.partition("/")
         if not name:
@@ -163,7 +165,7 @@ class _Builder:
                 branch: [_rule(one, full_name) for one in rules]
                 for branch, rules in (data.get("rules") or {}).items()
             },
-            images=list(data.get("images") or []),
+            images=[read_image(state, one, self.now, self.where) for one in data.get("images") or []],
             logs=dict(data.get("logs") or {}),
         )
         if wrong := sorted(set(self.repository.roles.values()) - set(ROLES)):
@@ -186,6 +188,8 @@ class _Builder:
             self._caches(item)
         for item in self.data.get("hooks") or []:
             self._hook(item)
+        for item in self.data.get("deployments") or []:
+            self._deployment(item)
         for item in self.data.get("runs") or []:
             self.add_runs(item)
 
@@ -196,21 +200,31 @@ class _Builder:
         items = self.data.get("commits") or [{"id": "first", "message": "Start"}]
         newer: Commit | None = None
         for item in items:  # newest first
-            known(item, f"{self.where}.commits", "id", "sha", "message", "author", "ago", "branch", "files")
+            names = ("id", "sha", "message", "author", "ago", "branch", "files", "merges")
+            known(item, f"{self.where}.commits", *names)
+            files, how = read_changes(item.get("files") or [], self.where)
             commit = Commit(
                 sha=item.get("sha") or sha_of(f"{self.repository.full_name} {item['id']}"),
                 message=item.get("message", item["id"]),
                 author=item.get("author", next(iter(self.state.users.values())).login),
                 at=self._ago(item),
                 branch=item.get("branch", self.repository.default_branch),
-                files=list(item.get("files") or []),
+                files=files,
                 parent=None,
+                how=how,
             )
             if newer is not None and newer.branch == commit.branch:
                 newer.parent = commit.sha
             newer = commit
             self.repository.commits.append(commit)
             self.commit_of[item["id"]] = commit
+        for item in items:
+            if "merges" in item:
+                self.commit_of[item["id"]].merged = self._commit(item["merges"]).sha
+        on_default = [one for one in self.repository.commits if one.branch == self.repository.default_branch]
+        for commit in self.repository.commits:  # a branch began at what was there by then
+            if commit.parent is None and commit.branch != self.repository.default_branch:
+                commit.parent = next((one.sha for one in on_default if one.at <= commit.at), None)
 
     def add_workflow(self, item: Json) -> None:
         """Add a workflow file."""
@@ -311,6 +325,21 @@ class _Builder:
             updated_at=self.repository.created_at,
         )
         self.repository.hooks[hook.id] = hook
+
+    def _deployment(self, item: Json) -> None:
+        names = ("environment", "commit", "ref", "author", "ago", "statuses")
+        known(item, f"{self.where}.deployments", *names)
+        commit = self._commit(item["commit"]) if "commit" in item else self.repository.commits[0]
+        made = read_deployment(
+            self.state,
+            item,
+            self.now,
+            self.where,
+            sha=commit.sha,
+            ref=item.get("ref", commit.branch),
+            author=item.get("author", commit.author),
+        )
+        self.repository.deployments[made.id] = made
 
     def add_runs(self, item: Json) -> None:
         """Add what one entry of ``runs`` describes."""

@@ -1,8 +1,9 @@
 """Repositories, permissions, commits, pull requests."""
 
-from sandbox.github.records import ROLES, Commit, Pull, Repository, node_id, sha_of
+from sandbox.github.records import ROLES, Commit, Pull, Repository, node_id
 from sandbox.github.routing import Call
 from sandbox.github.shapes.common import association, repo_url, user, when
+from sandbox.github.trees import blob_of, tree_of
 from sandbox.wire import Json
 
 REPOSITORY_LINKS = {
@@ -135,7 +136,7 @@ def commit(call: Call, repo: Repository, one: Commit, *, files: bool = False) ->
     url = repo_url(call, repo)
     html = f"{call.site}/{repo.full_name}/commit"
     git_user = {"name": one.author, "email": f"{one.author}@example.com", "date": when(one.at)}
-    parents = [one.parent] if one.parent else []
+    parents = [sha for sha in (one.parent, one.merged) if sha]
     body: Json = {
         "sha": one.sha,
         "node_id": node_id("Commit", int(one.sha[:8], 16)),
@@ -143,7 +144,7 @@ def commit(call: Call, repo: Repository, one: Commit, *, files: bool = False) ->
             "author": git_user,
             "committer": git_user,
             "message": one.message,
-            "tree": {"sha": sha_of("tree" + one.sha), "url": f"{url}/git/trees/{sha_of('tree' + one.sha)}"},
+            "tree": {"sha": one.tree_id, "url": f"{url}/git/trees/{one.tree_id}"},
             "url": f"{url}/git/commits/{one.sha}",
             "comment_count": 0,
             "verification": {
@@ -171,13 +172,35 @@ def commit(call: Call, repo: Repository, one: Commit, *, files: bool = False) ->
 
 def changed_file(call: Call, repo: Repository, one: Commit, path: str) -> Json:
     """Return a file that a commit changed."""
+    how = one.how.get(path, "modified")
+    if how != "removed":
+        blob = blob_of(repo, one, path) if how in ("added", "modified") else tree_of(repo, one)[path][1]
+    else:
+        before = repo.commit(one.parent or "")
+        blob = tree_of(repo, before).get(path, ("", ""))[1] if before else ""
+    status = how if how in ("added", "removed", "modified") else "renamed"
+    body = file_entry(call, repo, one, path, status, blob)
+    return {**body, "previous_filename": how} if status == "renamed" else body
+
+
+def file_entry(call: Call, repo: Repository, one: Commit, path: str, status: str, blob: str) -> Json:
+    """Return a file that changed up to a commit.
+
+    Args:
+        call: The call.
+        repo: The repository.
+        one: The commit.
+        path: The file.
+        status: added, removed, modified, renamed.
+        blob: Its content's id; of a removed one, that of what was removed.
+    """
     html = f"{call.site}/{repo.full_name}"
     return {
-        "sha": sha_of(path + one.sha),
+        "sha": blob,
         "filename": path,
-        "status": "modified",
-        "additions": 1,
-        "deletions": 0,
+        "status": status,
+        "additions": 0 if status == "removed" else 1,
+        "deletions": 1 if status == "removed" else 0,
         "changes": 1,
         "blob_url": f"{html}/blob/{one.sha}/{path}",
         "raw_url": f"{html}/raw/{one.sha}/{path}",
@@ -230,12 +253,12 @@ def pull(call: Call, repo: Repository, one: Pull) -> Json:
         "locked": False,
         "title": one.title,
         "user": user(call, one.author),
-        "body": None,
+        "body": one.body,
         "labels": [],
         "milestone": None,
         "created_at": when(one.created_at),
-        "updated_at": when(one.merged_at or one.created_at),
-        "closed_at": when(one.merged_at),
+        "updated_at": when(one.merged_at or one.closed_at or one.created_at),
+        "closed_at": when(one.merged_at or one.closed_at),
         "merged_at": when(one.merged_at),
         "merge_commit_sha": None,
         "assignee": None,
@@ -248,4 +271,24 @@ def pull(call: Call, repo: Repository, one: Pull) -> Json:
         "author_association": association(call, repo, one.author),
         "auto_merge": None,
         "draft": one.draft,
+    }
+
+
+def full_pull(call: Call, repo: Repository, one: Pull) -> Json:
+    """Return a pull request as the single calls do."""
+    merged = one.merged_at is not None
+    return {
+        **pull(call, repo, one),
+        "merged": merged,
+        "mergeable": None if merged or one.state == "closed" else True,
+        "rebaseable": None,
+        "mergeable_state": "unknown" if merged or one.state == "closed" else "clean",
+        "merged_by": user(call, one.author) if merged else None,
+        "comments": 0,
+        "review_comments": 0,
+        "maintainer_can_modify": False,
+        "commits": 1,
+        "additions": 1,
+        "deletions": 0,
+        "changed_files": 1,
     }

@@ -62,6 +62,38 @@ def test_the_login_asks_for_one_image_and_the_manifest_is_read_with_what_it_gave
     assert (read.method, read.headers["authorization"]) == ("HEAD", "Bearer bearer-for-one-image")
 
 
+@pytest.mark.parametrize(
+    ("said", "digest"),
+    [
+        ("sha256:" + 64 * "a", "sha256:" + 64 * "a"),
+        ("sha256:short", None),
+        ("md5:" + 32 * "a", None),
+        ("", None),
+    ],
+)
+def test_the_digest_is_what_the_registry_says_if_it_is_one(said: str, digest: str | None) -> None:
+    manifest = Said(200, None, {"Docker-Content-Digest": said} if said else {})
+    with scripted(lambda seen: LOOK["/token"] if seen.path == "/token" else manifest) as server:
+        assert client(server.url).probe("acme/tts", tag="v1").digest == digest
+
+
+def test_an_image_is_still_there_by_its_digest_or_is_missing() -> None:
+    scenario = {
+        "users": {"bot": {}},
+        "repositories": {"acme/tts": {"roles": {"bot": "read"}, "images": ["acme/tts:v1"]}},
+    }
+    with sandbox.running(scenario) as box:
+        registry = client(box.url, box.token)
+        digest = registry.probe("acme/tts", tag="v1").digest
+        assert digest is not None
+        there = registry.probe("acme/tts", tag=digest)
+        assert (there.state, there.digest) == (RegistryState.READABLE, digest)
+        assert f"acme/tts@{digest}" in there.reason
+        box.repository.images.clear()
+        gone = registry.probe("acme/tts", tag=digest)
+        assert (gone.state, gone.digest) == (RegistryState.IMAGE_MISSING, None)
+
+
 def test_a_registry_that_is_away_is_unreachable() -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
