@@ -162,7 +162,7 @@ def test_pull_requests_commits_and_files_are_read(github: GitHubClient) -> None:
     assert github.list_pull_requests(REPO, head_sha=request.head_sha) == (request,)
     assert github.list_pull_requests(REPO, head_sha=request.head_sha, state="closed") == ()
     commits = github.list_commits(REPO, branch="main")
-    assert [commit.author for commit in commits] == ["bob", "carol", "alice"]
+    assert [commit.author for commit in commits] == ["bob", "carol", "carol", "alice"]
     assert github.list_commits(REPO, branch="main", since_sha=commits[1].sha) == commits[:1]
     assert github.list_commits(REPO, branch="main", until=START - timedelta(hours=1)) == commits[1:]
     assert github.list_commits(REPO, branch="main", limit=2) == commits[:2]
