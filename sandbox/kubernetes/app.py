@@ -14,6 +14,7 @@ from urllib.parse import unquote
 from sandbox import faults
 from sandbox.clock import Clock
 from sandbox.github.scenario_values import ScenarioError
+from sandbox.helm.releases import Rights
 from sandbox.kubernetes import behind, patching
 from sandbox.kubernetes.objects import CLUSTER_WIDE, KINDS, Kind, Thing
 from sandbox.kubernetes.rights import Access, allowed, forbidden
@@ -240,9 +241,13 @@ class Kubernetes:
         return Reply(201, body, content_type="application/json")
 
     def _helm(self, request: Request) -> Reply:
-        if self.actor(request) is None:
+        user = self.actor(request)
+        if user is None:
             raise Refused(401, "Unauthorized", extra={"reason": "Unauthorized"})
-        answer, changed = self.data.releases.answer(request.path.removeprefix("/helm/"), _json(request))
+        rights = Rights(user, None if user == ADMINISTRATOR else self.data.rules)
+        answer, changed = self.data.releases.answer(
+            request.path.removeprefix("/helm/"), _json(request), rights
+        )
         self.data.writes += changed
         return Reply(200, answer, content_type="application/json")
 
