@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Protocol
 
 from sandbox.clock import Clock
+from sandbox.kubernetes.rights import Access, allowed, forbidden
 from sandbox.wire import Json, Refused
 
 Images = str | dict[str, str]
@@ -104,6 +105,31 @@ class Release:
         return next((one for one in self.revisions if one.revision == number), None)
 
 
+@dataclass(frozen=True)
+class Rights:
+    """What one account may do.
+
+    Attributes:
+        user: The account as the API server names it.
+        rules: Its rules; None for everything.
+    """
+
+    user: str
+    rules: list[Json] | None
+
+    def require(
+        self, verb: str, plural: str, namespace: str, name: str = "", group: str = "", *, saying: str
+    ) -> None:
+        """Refuse, after helm's words, what it may not do.
+
+        Raises:
+            Refused: 403.
+        """
+        access = Access(verb, group, plural, namespace=namespace, name=name)
+        if not allowed(self.rules, access):
+            raise Refused(403, saying + forbidden(self.user, access).message)
+
+
 @dataclass
 class Releases:
     """All releases of the cluster, and what the program may ask.
@@ -116,17 +142,26 @@ class Releases:
     cluster: Cluster
     known: dict[tuple[str, str], Release] = field(default_factory=dict)
 
-    def answer(self, verb: str, data: Json) -> tuple[Json, bool]:
+    def answer(self, verb: str, data: Json, may: Rights) -> tuple[Json, bool]:
         """Answer the program; the second value says whether any state changed.
 
         Args:
             verb: ``history``, ``manifest`` or ``rollback``.
             data: Its arguments by name.
+            may: What the account that asks may do.
 
         Raises:
             Refused: With helm's words.
         """
-        release = self.known.get((str(data.get("namespace")), str(data.get("release"))))
+        namespace = str(data.get("namespace"))
+        # Helm keeps each revision in a Secret.
+        first = (
+            ("get", "get: failed to get")
+            if verb == "manifest"
+            else ("list", "query: failed to query with labels")
+        )
+        may.require(first[0], "secrets", namespace, saying=f"{first[1]}: ")
+        release = self.known.get((namespace, str(data.get("release"))))
         if release is None:
             raise Refused(404, "release: not found")
         if verb == "history":
@@ -134,7 +169,8 @@ class Releases:
         if verb == "manifest":
             return {"manifest": self._manifest(release, int(data["revision"]))}, False
         if verb == "rollback":
-            return self._rollback(release, int(data["revision"]), history_max=int(data["history_max"])), True
+            may.require("create", "secrets", namespace, saying="create: failed to create: ")
+            return self._rollback(release, int(data["revision"]), int(data["history_max"]), may), True
         raise Refused(404, f'unknown command "{verb}" for "helm"')
 
     def upgrade(
@@ -167,7 +203,7 @@ class Releases:
         documents = [json.dumps(one.document(release.namespace), indent=1) for one in found.workloads]
         return "---\n" + "\n---\n".join(documents)
 
-    def _rollback(self, release: Release, number: int, *, history_max: int) -> Json:
+    def _rollback(self, release: Release, number: int, history_max: int, may: Rights) -> Json:
         target = release.find(number or release.last.revision - 1)
         if target is None:
             raise Refused(404, f"release has no {number or release.last.revision - 1} version")
@@ -184,10 +220,19 @@ class Releases:
             del release.revisions[: max(0, len(release.revisions) - history_max)]
         if outcome == "hangs":
             return {"hangs": True}
-        if outcome == "fails":
-            why = 'cannot patch "app" with kind Deployment: the server could not find the requested resource'
-            made.status, made.description = "failed", f'Rollback "{release.name}" failed: {why}'
-            raise Refused(422, why)
+        try:
+            if outcome == "fails":
+                raise Refused(
+                    422, "failed to create resource: Internal error occurred: failed calling webhook"
+                )
+            for workload in made.workloads:
+                plural = f"{workload.kind.lower()}s"
+                for needed in ("get", "patch"):
+                    saying = f'cannot {needed} "{workload.name}" with kind {workload.kind}: '
+                    may.require(needed, plural, release.namespace, workload.name, "apps", saying=saying)
+        except Refused as refusal:
+            made.status, made.description = "failed", f'Rollback "{release.name}" failed: {refusal.message}'
+            raise
         self._put(release, made)
         return {}
 
