@@ -1,6 +1,7 @@
-"""The sweeper (R4): dead runs are resumed, failed ones undone, what is due expires."""
+"""The sweeper (R4, R6): dead runs are resumed, failed ones undone, what is due expires, exceptions end."""
 
 from datetime import UTC, datetime
+from functools import partial
 from uuid import UUID
 
 import httpx
@@ -25,12 +26,15 @@ from runbook.decisions.sweep import (
     decide_sweep,
 )
 from runbook.effects.incident_issues import CloseIssue, PostComment
+from runbook.engine.effects import Effect
 from runbook.engine.engine import Ended, Outcome
+from runbook.engine.exception_rows import StandingException
 from runbook.engine.executions import Execution
 from runbook.engine.leases import Lease
 from runbook.engine.processes import is_provably_dead
 from runbook.engine.states import ExecutionState, PlanState
 from runbook.errors import Denied, NeedsPerson, Permanent, RunbookError
+from runbook.exception_pass import ExceptionPass, within
 from runbook.installation import Installation, installation
 from runbook.requests import Mode, SweepRequest
 from runbook.scrub import scrub
@@ -50,7 +54,7 @@ MAX_SUSPENDED = 200
 
 @flow(name=PROCEDURE, flow_run_name="sweep", persist_result=False, log_prints=False)
 def sweep(request: SweepRequest) -> State[None]:
-    """Revive runs whose process died, settle those that will not go on, wake those whose plan expired."""
+    """Revive runs whose process died, settle those that will not go on, wake expired ones, end exceptions."""
     here = installation()
     # The ledger's lease and not Prefect's concurrency limit: a sweep whose process was killed stays Running in
     # Prefect and would hold its slot for good, while a lease of a dead process can be taken over.
@@ -83,9 +87,33 @@ def _sweep(here: Installation, client: SyncPrefectClient, lease: Lease, *, apply
             log.warning("%s: %s", execution.id, scrub(str(error)))
     if apply:
         _wake_ended(here, client, done=done, failed=failed)
+    _attend_to_exceptions(here, lease, apply=apply, done=done, failed=failed)
     if failed:
         return State(type=StateType.FAILED, name="Unsettled", message=scrub("; ".join(failed)))
     return Completed(message=scrub("; ".join(done) or "nothing to do"), name="Swept" if apply else "Planned")
+
+
+def _attend_to_exceptions(
+    here: Installation, lease: Lease, *, apply: bool, done: list[str], failed: list[str]
+) -> None:
+    """Restore, expire and escalate what is due, and look whether what is barred is back (R6)."""
+    look = ExceptionPass(
+        here,
+        write=_write_of_exception,
+        keep=partial(here.engine.leases.keep, lease),
+        not_now=_NOT_NOW,
+        done=done,
+        failed=failed,
+    )
+    if apply:
+        look.apply()
+    else:
+        look.plan()
+
+
+def _write_of_exception(exception: StandingException, name: str, effect: Effect) -> None:
+    what = scrub(effect.describe())
+    write_record(exception.execution_id, name, what=what, effect=effect, within=within(exception))
 
 
 def _decide(here: Installation, client: SyncPrefectClient, execution: Execution) -> SweepDecision:

@@ -21,6 +21,7 @@ from deployments.cli import (
     doctor,
     drill_command,
     enrol_command,
+    exception_commands,
     incident_commands,
     information_commands,
     init_command,
@@ -78,6 +79,7 @@ for _group in (
     app.add_typer(_group.app)  # without a name: its commands stand beside each other
 app.add_typer(run_commands.app, name="run")
 app.add_typer(incident_commands.app, name="incidents")
+app.add_typer(exception_commands.app, name="exceptions")
 app.add_typer(audit_commands.app, name="audit")
 app.add_typer(ledger_commands.app, name="ledger")
 app.add_typer(information_commands.policy_app, name="policy")

@@ -62,7 +62,7 @@ def decide(here: Installation, digits: str, *, choice: Choice, reason: str) -> D
     """
     plan = Plans(here.ledger, clock=here.clock).by_digits(digits)
     token = here.settings.require_approver_token()
-    here = _with_a_reader(here, token)
+    here = with_a_reader(here, token)
     if plan.issues_repository is None or plan.issue_number is None or plan.comment_id is None:
         raise Conflict(
             f"Plan {plan.short_digest} is not shown on GitHub yet.",
@@ -100,7 +100,7 @@ def plan_facts(here: Installation, plan: StoredPlan) -> PlanFacts:
     )
 
 
-def _with_a_reader(here: Installation, token: SecretStr) -> Installation:
+def with_a_reader(here: Installation, token: SecretStr) -> Installation:
     """Return an installation that can read GitHub: an approver's own machine may lack the product's token."""
     if here.settings.has_github_credential:
         return here

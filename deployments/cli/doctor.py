@@ -43,8 +43,8 @@ def doctor(policy: PolicyOption = None, as_json: JsonOption = False) -> None:
 
 
 def _look_at_everything() -> "Findings":
-    from deployments.cli import doctor_github, doctor_local
-    from deployments.cli.doctor_findings import failed, skipped
+    from deployments.cli import doctor_exceptions, doctor_github, doctor_local
+    from deployments.cli.doctor_findings import Health, failed, skipped
     from runbook.clients.github_client import GitHubClient
     from runbook.clock import SystemClock
     from runbook.errors import UsageError
@@ -55,7 +55,10 @@ def _look_at_everything() -> "Findings":
     settings = Settings.from_environment()
     finding, policy = doctor_local.check_policy()
     yield finding
-    yield doctor_local.check_ledger(settings)
+    ledger = doctor_local.check_ledger(settings)
+    yield ledger
+    if ledger.health is Health.GOOD:
+        yield from doctor_exceptions.check_exceptions(settings, now=SystemClock().now())
     yield from doctor_local.check_prefect(settings)
     if policy is None:
         yield skipped("GitHub", "the policy comes first: it names the repositories")

@@ -89,8 +89,8 @@ class StandingException:
 
     @property
     def digest(self) -> str:
-        """The digest of a barred image: what follows the ``@``."""
-        return self.subject.rpartition("@")[2]
+        """The digest of a barred image; empty where only its tag is known."""
+        return self.subject.partition("@")[2]
 
 
 def is_restoring(session: Session, effect_id: int) -> bool:

@@ -273,9 +273,7 @@ class Exceptions:
             if news:
                 row.untold = Telling.SEEN_AGAIN
                 self._audit(session, row, "exception.seen_again", {"reason": where})
-                if row.incident_id is not None:
-                    incident = session.get_one(IncidentRow, row.incident_id)
-                    reopen(session, incident, reason=f"{row.subject} was seen again", now=now)
+                self._reopen(session, row, now=now)
             return news
 
     def begin_restore(self, exception_id: int, *, by: str | None = None, reason: str) -> StandingException:
@@ -354,8 +352,12 @@ class Exceptions:
         """Note that something was said of an exception on its issue, unless there is something newer to say."""
         with self._ledger.write() as session:
             row = require(session, exception_id)
-            if row.untold == what:
-                row.untold = ""
+            if row.untold != what:
+                return
+            row.untold = ""
+            if what is Telling.SEEN_AGAIN:
+                # While its issue was still closed, the incident may have been taken for one that a person closed.
+                self._reopen(session, row, now=self._clock.now())
 
     # ----------------------------------------------------------------------------------------------------------
 
@@ -400,6 +402,11 @@ class Exceptions:
                 said = {"owner": owner, "deadline": deadline.isoformat(), "reason": reason}
                 self._audit(session, row, "exception.added", said)
             return copy_of(session, row)
+
+    def _reopen(self, session: Session, row: ExceptionRow, *, now: datetime) -> None:
+        if row.incident_id is not None:
+            incident = session.get_one(IncidentRow, row.incident_id)
+            reopen(session, incident, reason=f"{row.subject} was seen again", now=now)
 
     def _find(self, *wanted: ColumnElement[bool]) -> tuple[StandingException, ...]:
         query = select(ExceptionRow).where(*wanted).order_by(ExceptionRow.id)
