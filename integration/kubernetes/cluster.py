@@ -46,7 +46,16 @@ from integration.kubernetes.control_plane import (
 )
 from runbook.errors import RunbookError
 
-__all__ = ["CHART", "CUSTOM_RESOURCES", "Cluster", "log_line", "program", "real_cluster", "shared_cluster"]
+__all__ = [
+    "CHART",
+    "CUSTOM_RESOURCES",
+    "Cluster",
+    "Shared",
+    "log_line",
+    "program",
+    "real_cluster",
+    "shared_cluster",
+]
 
 HERE = Path(__file__).parent
 CUSTOM_RESOURCES = HERE / "custom_resources.yaml"
@@ -186,7 +195,7 @@ def real_cluster(directory: Path) -> Iterator[Cluster]:
         yield Cluster(plane.kubeconfig, scratch=plane.directory / "pki", plane=plane)
 
 
-class _Shared:
+class Shared:
     """The one cluster of this process, while anybody uses it."""
 
     def __init__(self) -> None:
@@ -196,6 +205,7 @@ class _Shared:
         self._stack = contextlib.ExitStack()
 
     def enter(self) -> Cluster:
+        """Return it, started by the first who asks."""
         with self._lock:
             if self._cluster is None:
                 self._cluster = self._start()
@@ -203,6 +213,7 @@ class _Shared:
             return self._cluster
 
     def leave(self) -> None:
+        """End it after the last."""
         with self._lock:
             self._users -= 1
             if self._users == 0:
@@ -224,7 +235,7 @@ class _Shared:
         return cluster
 
 
-_shared = _Shared()
+_shared = Shared()
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from integration.kubernetes.cluster import CHART, Cluster, log_line, program
+from integration.kubernetes.cluster import CHART, Cluster, Shared, log_line, program, shared_cluster
 from integration.kubernetes.cluster import real_cluster as started
 from integration.kubernetes.control_plane import run_kubectl
 from tests.deployments.processes import await_true, processes_of
@@ -21,8 +21,15 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def namespace(real_cluster: Cluster) -> Iterator[str]:
-    with real_cluster.namespace() as name:
+def cluster(real_cluster: Cluster) -> Cluster:
+    if not real_cluster.own:
+        pytest.skip("RUNBOOK_TEST_KUBECONFIG names another cluster than the one that is tried here")
+    return real_cluster
+
+
+@pytest.fixture
+def namespace(cluster: Cluster) -> Iterator[str]:
+    with cluster.namespace() as name:
         yield name
 
 
@@ -52,26 +59,26 @@ def statuses(cluster: Cluster, namespace: str, app: str) -> list[dict[str, objec
     [("app:1", True, None), ("app:bad", False, "ImagePullBackOff"), ("app:crash", False, "CrashLoopBackOff")],
 )
 def test_a_pods_image_decides_how_it_fares(
-    real_cluster: Cluster, namespace: str, image: str, ready: bool, reason: str | None
+    cluster: Cluster, namespace: str, image: str, ready: bool, reason: str | None
 ) -> None:
-    real_cluster.apply(dict(deployment("web", image), metadata={"name": "web", "namespace": namespace}))
-    await_true(lambda: bool(statuses(real_cluster, namespace, "web")), deadline_seconds=30, what="the pod")
-    [status] = statuses(real_cluster, namespace, "web")
+    cluster.apply(dict(deployment("web", image), metadata={"name": "web", "namespace": namespace}))
+    await_true(lambda: bool(statuses(cluster, namespace, "web")), deadline_seconds=30, what="the pod")
+    [status] = statuses(cluster, namespace, "web")
     assert status["ready"] is ready
     assert status["state"].get("waiting", {}).get("reason") == reason  # type: ignore[attr-defined]
 
 
-def test_a_flaky_image_is_started_again_and_again(real_cluster: Cluster, namespace: str) -> None:
-    real_cluster.apply(dict(deployment("web", "app:flaky"), metadata={"name": "web", "namespace": namespace}))
+def test_a_flaky_image_is_started_again_and_again(cluster: Cluster, namespace: str) -> None:
+    cluster.apply(dict(deployment("web", "app:flaky"), metadata={"name": "web", "namespace": namespace}))
 
     def restarts() -> int:
-        return sum(int(str(one["restartCount"])) for one in statuses(real_cluster, namespace, "web"))
+        return sum(int(str(one["restartCount"])) for one in statuses(cluster, namespace, "web"))
 
     await_true(lambda: restarts() > 1, deadline_seconds=30, what="two restarts")
 
 
 def test_a_service_is_answered_by_a_server_on_loopback_while_it_has_a_ready_pod(
-    real_cluster: Cluster, namespace: str
+    cluster: Cluster, namespace: str
 ) -> None:
     class Answer(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -85,7 +92,7 @@ def test_a_service_is_answered_by_a_server_on_loopback_while_it_has_a_ready_pod(
     def ask() -> str:
         path = f"/api/v1/namespaces/{namespace}/services/web:80/proxy/health"
         try:
-            return real_cluster.kubectl("get", "--raw", path)
+            return cluster.kubectl("get", "--raw", path)
         except subprocess.CalledProcessError as error:
             return str(error.stderr)
 
@@ -98,45 +105,45 @@ def test_a_service_is_answered_by_a_server_on_loopback_while_it_has_a_ready_pod(
             "spec": {"selector": {"app": "web"}, "ports": [{"port": 80, "targetPort": server.server_port}]},
         }
         body = dict(deployment("web", "app:bad"), metadata={"name": "web", "namespace": namespace})
-        real_cluster.apply(body, service)
+        cluster.apply(body, service)
         await_true(lambda: "no endpoints available" in ask(), deadline_seconds=30, what="the refusal")
-        real_cluster.kubectl("-n", namespace, "set", "image", "deployment/web", "app=app:2")
+        cluster.kubectl("-n", namespace, "set", "image", "deployment/web", "app=app:2")
         await_true(lambda: ask() == "healthy", deadline_seconds=30, what="the answer")
         server.shutdown()
 
 
-def test_containers_logs_are_what_the_test_says(real_cluster: Cluster, namespace: str) -> None:
-    real_cluster.container_log.write_text(log_line("ready to serve") + log_line("oops", stream="stderr"))
-    real_cluster.apply(dict(deployment("web", "app:1"), metadata={"name": "web", "namespace": namespace}))
-    real_cluster.kubectl("-n", namespace, "rollout", "status", "deployment/web", "--timeout=30s")
-    assert real_cluster.kubectl("-n", namespace, "logs", "deployment/web", "--tail=1") == "oops\n"
-    real_cluster.container_log.write_text("")
+def test_containers_logs_are_what_the_test_says(cluster: Cluster, namespace: str) -> None:
+    cluster.container_log.write_text(log_line("ready to serve") + log_line("oops", stream="stderr"))
+    cluster.apply(dict(deployment("web", "app:1"), metadata={"name": "web", "namespace": namespace}))
+    cluster.kubectl("-n", namespace, "rollout", "status", "deployment/web", "--timeout=30s")
+    assert cluster.kubectl("-n", namespace, "logs", "deployment/web", "--tail=1") == "oops\n"
+    cluster.container_log.write_text("")
 
 
 def test_accounts_may_only_do_what_a_role_lets_them_and_the_audit_log_tells_what_they_asked(
-    real_cluster: Cluster, namespace: str
+    cluster: Cluster, namespace: str
 ) -> None:
-    real_cluster.kubectl("-n", namespace, "create", "serviceaccount", "reader")
-    account = real_cluster.service_account(namespace, "reader")
+    cluster.kubectl("-n", namespace, "create", "serviceaccount", "reader")
+    account = cluster.service_account(namespace, "reader")
     with pytest.raises(subprocess.CalledProcessError) as caught:
         run_kubectl(account, "-n", namespace, "get", "deployments.apps")
     assert 'cannot list resource "deployments"' in caught.value.stderr
     user = f"system:serviceaccount:{namespace}:reader"
-    [call] = real_cluster.calls(user=user, namespace=namespace)
+    [call] = cluster.calls(user=user, namespace=namespace)
     assert (call["verb"], call["responseStatus"]["code"]) == ("list", 403)
 
 
-def test_an_expired_certificate_is_refused_and_a_valid_one_is_known(real_cluster: Cluster) -> None:
-    valid = real_cluster.certificate("eve", groups=("operators",))
+def test_an_expired_certificate_is_refused_and_a_valid_one_is_known(cluster: Cluster) -> None:
+    valid = cluster.certificate("eve", groups=("operators",))
     assert "eve" in run_kubectl(valid, "auth", "whoami")
-    expired = real_cluster.certificate("eve", expires_in_seconds=-60)
+    expired = cluster.certificate("eve", expires_in_seconds=-60)
     with pytest.raises(subprocess.CalledProcessError) as caught:
         run_kubectl(expired, "get", "namespaces")
     assert "must be logged in" in caught.value.stderr or "Unauthorized" in caught.value.stderr
 
 
-def test_the_api_server_keeps_what_argo_cd_and_flux_bring(real_cluster: Cluster, namespace: str) -> None:
-    real_cluster.define_custom_resources()
+def test_the_api_server_keeps_what_argo_cd_and_flux_bring(cluster: Cluster, namespace: str) -> None:
+    cluster.define_custom_resources()
     for kind, version in (
         ("Application", "argoproj.io/v1alpha1"),
         ("Kustomization", "kustomize.toolkit.fluxcd.io/v1"),
@@ -144,16 +151,16 @@ def test_the_api_server_keeps_what_argo_cd_and_flux_bring(real_cluster: Cluster,
     ):
         metadata = {"name": "web", "namespace": namespace}
         spec = {"suspend": False, "syncPolicy": {"automated": {"selfHeal": True}}}
-        real_cluster.apply({"apiVersion": version, "kind": kind, "metadata": metadata, "spec": spec})
-        found = json.loads(real_cluster.kubectl("-n", namespace, "get", kind, "web", "-o", "json"))
+        cluster.apply({"apiVersion": version, "kind": kind, "metadata": metadata, "spec": spec})
+        found = json.loads(cluster.kubectl("-n", namespace, "get", kind, "web", "-o", "json"))
         assert found["spec"] == spec
 
 
-def test_the_chart_is_installed_and_rolled_back_by_helm(real_cluster: Cluster, namespace: str) -> None:
+def test_the_chart_is_installed_and_rolled_back_by_helm(cluster: Cluster, namespace: str) -> None:
     def helm(*arguments: str) -> str:
         environment = {
-            "KUBECONFIG": str(real_cluster.kubeconfig),
-            "HOME": str(real_cluster.kubeconfig.parent),
+            "KUBECONFIG": str(cluster.kubeconfig),
+            "HOME": str(cluster.kubeconfig.parent),
         }
         line = [str(program("helm")), "-n", namespace, *arguments]
         done = subprocess.run(line, check=True, capture_output=True, text=True, env=environment)
@@ -164,6 +171,27 @@ def test_the_chart_is_installed_and_rolled_back_by_helm(real_cluster: Cluster, n
     helm("rollback", "web", "1", "--wait")
     history = json.loads(helm("history", "web", "-o", "json"))
     assert [row["status"] for row in history] == ["superseded", "superseded", "deployed"]
+
+
+def test_a_cluster_that_the_environment_names_is_used_as_it_is(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RUNBOOK_TEST_KUBECONFIG", str(cluster.kubeconfig))
+    monkeypatch.setattr("integration.kubernetes.cluster._shared", Shared())
+    with shared_cluster() as named:
+        assert not named.own
+        with named.namespace() as namespace:
+            named.kubectl("-n", namespace, "create", "serviceaccount", "reader")
+            account = named.service_account(namespace, "reader")
+            assert f"{namespace}:reader" in run_kubectl(account, "auth", "whoami")
+        with pytest.raises(pytest.skip.Exception):
+            named.calls()
+
+
+def test_everybody_in_a_process_shares_one_cluster(cluster: Cluster) -> None:
+    with shared_cluster() as same:
+        assert same is cluster
+    assert "kwok-0" in cluster.kubectl("get", "nodes"), "it lasts as long as the fixture"
 
 
 def run_command(action: str, directory: Path) -> str:
