@@ -158,3 +158,32 @@ def auto_sync(owner: Owner, obj: dict[str, Any]) -> Sync:
     heals = isinstance(automated, dict) and automated.get("selfHeal") is True
     when = "as soon as it differs from git (selfHeal)" if heals else "with the next commit"
     return Sync(automatic=True, reason=f"{owner} syncs by itself, {when}")
+
+
+def why_not_pausable(owner: Owner, obj: dict[str, Any]) -> str:
+    """Say what would switch an owner's sync on again at once; empty where nothing would.
+
+    An Application that an ApplicationSet makes, or that another Application applies, is set back to its definition.
+    (Flux' own objects may be applied by Flux too; a field that their source does not set is left alone, so only one
+    whose ``suspend`` is set there is set back.)
+
+    Args:
+        owner: Which tool and kind.
+        obj: The object as the API gives it.
+    """
+    metadata = obj.get("metadata")
+    metadata = metadata if isinstance(metadata, dict) else {}
+    if owner.tool is Tool.ARGO_CD:
+        if not isinstance(obj.get("spec"), dict):
+            return "it has no spec"
+        for maker in metadata.get("ownerReferences") or ():
+            if maker.get("kind") == "ApplicationSet":
+                return f"the ApplicationSet {maker.get('name')} sets it back"
+        application = (metadata.get("annotations") or {}).get(_TRACKING_ID, "").partition(":")[0]
+        application = application or (metadata.get("labels") or {}).get(_INSTANCE, "")
+        return f"the Application {application} applies it and sets it back" if application else ""
+    labels = metadata.get("labels") or {}
+    applied = any(f"{prefix}/name" in labels for prefix in _FLUX.values())
+    if applied and "suspend" in (obj.get("spec") or {}):
+        return "Flux applies it from a source that sets suspend, and sets it back"
+    return ""

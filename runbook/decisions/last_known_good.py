@@ -1,15 +1,14 @@
 """Which revision is the last known good one, by the policy's rules (RB-01, RB-03)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
 
-from runbook.canonical import digest
 from runbook.decisions.image_reference import same_image
-from runbook.decisions.time_served import TimeServed, duration, helm_name
+from runbook.decisions.time_served import TimeServed, duration
 from runbook.models import Frozen
 from runbook.policy.estate import GoodSign, ImageRollback
-from runbook.workloads import ContainerImage, HelmRevision, Revision, Template, Workload
+from runbook.workloads import Revision, Template, Workload
 
 
 class Sign(Frozen):
@@ -166,34 +165,3 @@ def same_images(one: Template, other: Template) -> bool:
     first = {container.container: container.image for container in one.images}
     second = {container.container: container.image for container in other.images}
     return first.keys() == second.keys() and all(same_image(first[name], second[name]) for name in first)
-
-
-def helm_revisions(
-    history: Sequence[HelmRevision], images: Mapping[int, tuple[str, ...]]
-) -> tuple[Revision, ...]:
-    """Put a Helm release's history in the form of revisions, newest first.
-
-    What failed is left out, but for the newest: that is what stands now, whatever became of it.
-
-    Args:
-        history: The release's, in any order.
-        images: The images of each revision's manifest, sorted; a revision without an entry is left out.
-    """
-    newest = max((one.revision for one in history), default=0)
-    return tuple(
-        Revision(
-            number=one.revision,
-            name=helm_name(one.revision),
-            created_at=one.updated_at,
-            change_cause=one.description,
-            template=Template(
-                digest=digest({"images": images[one.revision], "revision": one.revision}),
-                images=tuple(
-                    ContainerImage(container=f"image {place}", image=image)
-                    for place, image in enumerate(images[one.revision], start=1)
-                ),
-            ),
-        )
-        for one in sorted(history, key=lambda one: -one.revision)
-        if one.revision in images and (one.status in ("deployed", "superseded") or one.revision == newest)
-    )

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from runbook.models import Frozen
-from runbook.workloads import HelmRevision, Revision
+from runbook.workloads import Revision
 
 
 class TimeServed(Frozen):
@@ -78,29 +78,6 @@ def _renumbered(by_age: Sequence[Revision], place: int) -> bool:
     """Tell whether an object without a note of earlier numbers must have had one: a later object's is lower."""
     one = by_age[place]
     return not one.earlier_numbers and any(later.number < one.number for later in by_age[place + 1 :])
-
-
-def helm_name(revision: int) -> str:
-    """Name a Helm release's revision as its revisions here are named."""
-    return f"v{revision}"
-
-
-def served_in_release(history: Sequence[HelmRevision], *, now: datetime) -> Mapping[str, TimeServed]:
-    """Tell for each revision of a Helm release how long it was in service: each has an entry of its own in time.
-
-    Args:
-        history: The release's, whatever became of each revision.
-        now: The current time, UTC-aware.
-
-    Returns:
-        By :func:`helm_name`.
-    """
-    ordered = sorted(history, key=lambda one: one.revision)
-    ends = [(one.updated_at, f"until revision {one.revision}") for one in ordered[1:]]
-    return {
-        helm_name(one.revision): TimeServed(seconds=(end - one.updated_at).total_seconds(), detail=said)
-        for one, (end, said) in zip(ordered, [*ends, (now, "since it was deployed")], strict=False)
-    }
 
 
 def duration(seconds: float) -> str:

@@ -14,13 +14,12 @@ from runbook.decisions.last_known_good import (
     NotGood,
     Sign,
     current_of,
-    helm_revisions,
     last_known_good,
     same_images,
 )
-from runbook.decisions.time_served import TimeServed, duration, served, served_in_release
+from runbook.decisions.time_served import TimeServed, duration, served
 from runbook.policy.estate import GoodSign, ImageRollback
-from runbook.workloads import HelmRevision, Revision
+from runbook.workloads import Revision
 from tests.runbook.decisions.workload_facts import NOW, revision, template, workload
 
 RULES = ImageRollback(good_after_minutes=60)
@@ -255,38 +254,7 @@ def test_what_was_left_and_came_back_and_was_left_is_told_by_its_earlier_numbers
     assert found[bad.name].seconds is None
 
 
-# --- Helm, and what is current ---
-
-
-def _helm(number: int, hours_ago: float, status: str = "superseded") -> HelmRevision:
-    return HelmRevision(
-        revision=number,
-        updated_at=NOW - timedelta(hours=hours_ago),
-        status=status,
-        chart="voice-1.0.0",
-        app_version="1",
-        description="Upgrade complete",
-    )
-
-
-def test_a_helm_release_has_what_was_deployed_and_what_stands_now() -> None:
-    past = [_helm(1, 9), _helm(2, 8, "failed"), _helm(3, 5), _helm(4, 1, "failed")]
-    images = {number: (f"ghcr.io/acme/tts:v{number}",) for number in (1, 2, 3, 4)}
-    revisions = helm_revisions(past, images)
-    assert [one.number for one in revisions] == [4, 3, 1]
-    assert revisions[0].template.images[0].image == "ghcr.io/acme/tts:v4"
-    found = served_in_release(past, now=NOW)
-    assert {name: one.seconds / 3600 for name, one in found.items() if one.seconds} == {
-        "v1": 1,
-        "v2": 3,
-        "v3": 4,
-        "v4": 1,
-    }
-
-
-def test_a_release_without_a_readable_manifest_offers_no_revision() -> None:
-    assert helm_revisions([_helm(1, 9)], {}) == ()
-    assert served_in_release([], now=NOW) == {}
+# --- what is current ---
 
 
 def test_what_is_current_is_told_by_the_template_and_not_by_a_number_that_trails() -> None:
