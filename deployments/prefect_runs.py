@@ -69,16 +69,25 @@ class PrefectRuns(PrefectApi):
 
     def artifact(self, run_id: str, key: str) -> str | None:
         """Return the newest Markdown artifact of a run under a key, or None."""
+        found = self._newest_artifact(run_id, key={"any_": [key]})
+        return str(found["data"]) if found else None
+
+    def progress(self, run_id: str) -> str | None:
+        """Return what a run's newest progress bar says, in words and in percent, or None."""
+        found = self._newest_artifact(run_id, type={"any_": ["progress"]})
+        return f"{found['description']} ({float(found['data']):.0f} %)" if found else None
+
+    def _newest_artifact(self, run_id: str, **wanted: Any) -> dict[str, Any] | None:
         found = self._request(
             "POST",
             "/artifacts/filter",
             json={
-                "artifacts": {"key": {"any_": [key]}, "flow_run_id": {"any_": [run_id]}},
+                "artifacts": {**wanted, "flow_run_id": {"any_": [run_id]}},
                 "sort": "CREATED_DESC",
                 "limit": 1,
             },
         )
-        return str(found[0]["data"]) if found else None
+        return dict(found[0]) if found else None
 
 
 def _state(run: dict[str, Any]) -> FlowRunState:

@@ -10,7 +10,7 @@ from deployments.cli.options import JsonOption
 from runbook.errors import UsageError
 
 app = typer.Typer()
-STORIES = ("cache-corruption", "outage")
+STORIES = ("cache-corruption", "outage", "rollback-image")
 
 
 @app.command("demo")
@@ -21,19 +21,19 @@ def demo(
         bool, typer.Option("--keep", help="Stay up afterwards, for a look at the Prefect UI; Ctrl-C ends it.")
     ] = False,
 ) -> None:
-    """Play a CI failure being remedied, on a real Prefect server and a stand-in for GitHub; no account needed."""
+    """Play a failure being remedied, on a real Prefect server and stand-ins for all else; no account needed."""
     if story not in STORIES:
         raise UsageError(f"There is no story {story!r}.", next_step=f"stories are: {', '.join(STORIES)}")
     from rich.console import Console
 
-    from deployments.demo import cache_corruption, outage
+    from deployments.demo import cache_corruption, outage, rollback_image
     from deployments.demo.stage import stage
     from deployments.demo.teller import Teller
 
     teller = Teller(Console(file=sys.stderr, highlight=False))
     with stage(report=teller.say) as ready:
-        tell = outage.tell if story == "outage" else cache_corruption.tell
-        told = tell(ready, teller)
+        tells = (cache_corruption.tell, outage.tell, rollback_image.tell)
+        told = dict(zip(STORIES, tells, strict=True))[story](ready, teller)
         if json_output:
             terminal.print_json(
                 {

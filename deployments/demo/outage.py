@@ -2,8 +2,8 @@
 
 from uuid import uuid4
 
-from deployments.demo.cache_corruption import StoryBroken, Told
 from deployments.demo.stage import Stage
+from deployments.demo.story import StoryBroken, Told, incident_facts
 from deployments.demo.teller import Teller
 from runbook.engine.incidents import Incident
 from runbook.requests import Mode, ReconcileRequest
@@ -65,14 +65,7 @@ def tell(stage: Stage, teller: Teller) -> Told:
     return Told(
         ok=True,
         api_calls=calls,
-        incident={
-            "title": incident.title,
-            "url": incident.issue_url,
-            "severity": incident.severity,
-            "class": incident.failure_class,
-            "state": incident.state.value,
-            "resolution": incident.resolution,
-        },
+        incident=incident_facts(incident),
         plan={},
     )
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-import requests
-
+from deployments.demo.cluster import Cluster
+from deployments.demo.sending import answer_of
 from deployments.ports import free_port
 from deployments.prefect_database import default_cache_directory
 from deployments.prefect_runs import PrefectRuns
@@ -42,6 +42,7 @@ class Stage:
         gateway: The gateway's URL.
         here: The installation that the flows use, seen from this process.
         prefect: The Prefect server.
+        kubernetes: The sandbox's cluster, if it has one.
         what: What is played, for people: ``demo``, ``drill``.
     """
 
@@ -50,6 +51,7 @@ class Stage:
     gateway: str
     here: Installation
     prefect: PrefectRuns
+    kubernetes: Cluster | None = None
     what: str = "demo"
 
     def await_(self, what: str, look: Callable[[], T | None], *, seconds: float = STEP_SECONDS) -> T:
@@ -80,11 +82,22 @@ class Stage:
         """Send a request to the sandbox's GitHub as one of its people; return the JSON that comes back."""
         token = self.github["approver_tokens"][login]
         url = f"{self.github['url']}{path}"
-        return _send(method, url, body or None, headers={"Authorization": f"Bearer {token}"})
+        return _json(method, url, body or None, token=token)
+
+    @property
+    def cluster(self) -> Cluster:
+        """The sandbox's cluster.
+
+        Raises:
+            LookupError: Its scenario has none.
+        """
+        if self.kubernetes is None:
+            raise LookupError("the scenario has no cluster")
+        return self.kubernetes
 
     def steer(self, page: str, **body: Any) -> Any:
         """Steer the sandbox: set faults, add runs (``sandbox/README.md``)."""
-        return _send("POST", f"{self.github['url']}/_sandbox/{page}", body)
+        return _json("POST", f"{self.github['url']}/_sandbox/{page}", body)
 
     def tell_gateway(
         self, repository: str, *, owner: str = "alice", events: Sequence[str] = WEBHOOK_EVENTS
@@ -106,12 +119,12 @@ class Stage:
 
     def requests_by_product(self) -> list[dict[str, Any]]:
         """Return what the product sent to GitHub so far."""
-        log = _send("GET", f"{self.github['url']}/_sandbox/requests")
+        log = _json("GET", f"{self.github['url']}/_sandbox/requests")
         return [entry for entry in log if entry["actor"] == self.here.product_login]
 
     def state(self) -> dict[str, Any]:
         """Return what the sandbox holds now."""
-        return dict(_send("GET", f"{self.github['url']}/_sandbox/state"))
+        return dict(_json("GET", f"{self.github['url']}/_sandbox/state"))
 
 
 @contextmanager
@@ -135,6 +148,8 @@ def stage(
         ready = _start_sandbox(up, scenario)
         github = dict(ready["github"])
         report(f"GitHub's stand-in is up at {github['url']} ({github['owner']}/{github['repo']})")
+        if "kubernetes" in ready:
+            report(f"Kubernetes' stand-in is up at {ready['kubernetes']['url']}")
         flows = {
             "RUNBOOK_POLICY": str(policy.absolute()),
             "RUNBOOK_LEDGER_URL": f"sqlite:///{folder / 'ledger.db'}",
@@ -153,7 +168,15 @@ def stage(
             up.deploy_all()
             up.await_worker()
             with PrefectRuns(up.api_url) as prefect:
-                yield Stage(up=up, github=github, gateway=gateway, here=here, prefect=prefect, what=what)
+                yield Stage(
+                    up=up,
+                    github=github,
+                    gateway=gateway,
+                    here=here,
+                    prefect=prefect,
+                    kubernetes=Cluster.of(ready),
+                    what=what,
+                )
         finally:
             here.ledger.close()
 
@@ -177,10 +200,8 @@ def _cluster_settings(ready: Mapping[str, Any], folder: Path) -> dict[str, str]:
     return {"KUBECONFIG": str(kubeconfig), **({"RUNBOOK_HELM": str(helm)} if helm else {})}
 
 
-def _send(method: str, url: str, body: Any = None, *, headers: Mapping[str, str] | None = None) -> Any:
+def _json(method: str, url: str, body: Any = None, *, token: str | None = None) -> Any:
     """Send a request to the sandbox; return the JSON that comes back."""
-    with requests.Session() as session:
-        session.trust_env = False  # neither a proxy nor a password of the user's has to do with it
-        answer = session.request(method, url, json=body, headers=headers, timeout=READY_SECONDS)
+    answer = answer_of(method, url, body=body, token=token)
     answer.raise_for_status()
     return answer.json()

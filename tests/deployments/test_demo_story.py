@@ -1,6 +1,6 @@
 """The demo's story: what it says when the product breaks its word."""
 
-from deployments.demo.cache_corruption import _effects_among
+from deployments.demo.story import effects_among
 
 
 def test_what_was_written_without_approval_is_named_as_people_write_it() -> None:
@@ -11,4 +11,4 @@ def test_what_was_written_without_approval_is_named_as_people_write_it() -> None
         {"method": "POST", "path": "/repos/acme/voice-agent/labels", "status": 201},
         {"method": "DELETE", "path": "/repos/acme/voice-agent/actions/caches", "status": 200},
     ]
-    assert _effects_among(writes) == ["DELETE /repos/acme/voice-agent/actions/caches"]
+    assert effects_among(writes) == ["DELETE /repos/acme/voice-agent/actions/caches"]
