@@ -40,6 +40,7 @@ class Job:
         login: The product's account.
         plan_id: The plan to apply; empty to make only the record write.
         record: Arguments of ``Engine.record``.
+        restore: The exception to restore; 0 for none.
         verified: What the verification says.
         kill_at: Where the process is killed; empty for nowhere.
     """
@@ -50,6 +51,7 @@ class Job:
     login: str
     plan_id: str = ""
     record: tuple[str, str, str, dict[str, object]] | None = None
+    restore: int = 0
     verified: bool = True
     kill_at: str = ""
 
@@ -80,6 +82,8 @@ def work(job: Job) -> None:
     if job.record is not None:
         execution_id, name, kind, params = job.record
         engine.record(execution_id, name, load_effect(kind, params))
+    if job.restore:
+        engine.restore(job.restore, by="alice", reason="as the test wants it")
     if job.plan_id:
         plan = engine.plans.get(job.plan_id)
         verdict = Verification(passed=job.verified, reason="as the test wants it")
