@@ -166,6 +166,18 @@ def neutralise_markdown(text: str) -> str:
     return _REFERENCES.sub(_broken_reference, escaped)
 
 
+def neutralise_references(text: str) -> str:
+    """Return ``text`` for a title or a commit's message, which are no Markdown, but read for what they refer to.
+
+    No mention, issue reference or link takes effect; nothing else changes but what no terminal should act upon.
+    """
+
+    def broken(match: re.Match[str]) -> str:
+        return f"/{_BREAK}/" if match.group() == "//" else match.group() + _BREAK
+
+    return _REFERENCES.sub(broken, neutralise_terminal(text))
+
+
 def _broken_reference(match: re.Match[str]) -> str:
     found = match.group()
     if found == "#":

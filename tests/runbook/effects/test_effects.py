@@ -21,6 +21,7 @@ from runbook.scrub import shell_quote
 from runbook.world import World
 from sandbox.github.scenario import add_runs
 from tests.runbook.effects.failed_delivery import failed_delivery
+from tests.runbook.effects.source_revert_samples import revert_commit, with_its_branch
 from tests.runbook.engine.conftest import REPOSITORY
 from tests.runbook.engine.desk import INCIDENTS, MAIN, Desk
 
@@ -308,6 +309,8 @@ SAMPLES: dict[str, tuple[Callable[[Desk], Effect], str, str]] = {
         "/issues/",
     ),
     "redeliver": (lambda desk: failed_delivery(desk.box), "POST", "/attempts"),
+    "create-revert-commit": (lambda desk: revert_commit(desk.box), "POST", "/git/refs"),
+    "open-pull-request": (lambda desk: with_its_branch(desk.box), "POST", "/pulls"),
 }
 KINDS = sorted(SAMPLES)
 
@@ -414,7 +417,7 @@ def test_an_effect_survives_the_journal_and_says_what_it_does(desk: Desk, kind: 
     effect = SAMPLES[kind][0](desk)
     assert load_effect(effect.kind, effect.params()) == effect
     assert effect.describe()
-    assert effect.command_line()[0] == "gh"
+    assert effect.command_line()[0] in {"gh", "git", "helm", "kubectl", "sh"}
     assert INCIDENTS in effect.target or REPOSITORY in effect.target
 
 

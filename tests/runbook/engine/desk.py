@@ -30,6 +30,7 @@ from runbook.engine.states import RequesterKind
 from runbook.models import IssueComment, Permission
 from runbook.policy.approvals import ApprovalRule
 from runbook.world import World
+from tests.runbook.effects.source_revert_samples import COMMITS
 from tests.runbook.engine.conftest import REPOSITORY, START, TIMINGS, VIEW
 from tests.runbook.engine.databases import new_ledger_url
 from tests.runbook.engine.passing import let_pass
@@ -60,6 +61,7 @@ SCENARIO: dict[str, Any] = {
         REPOSITORY: {
             "roles": PEOPLE,
             "workflows": [{"file": "ci-test.yml", "name": "CI Test"}],
+            "commits": COMMITS,
             "caches": [
                 {"key": key, "ref": MAIN, "size": 10} for key in ("pip-a", "pip-a", "pip-ab", "pip-b")
             ],
@@ -220,10 +222,12 @@ def open_desk(tmp_path: Path, scenario: dict[str, Any] | None = None) -> Iterato
         )
         ledger = Ledger(new_ledger_url(tmp_path))
         stack.callback(ledger.close)
+        cluster = box.kubernetes if "kubernetes" in (scenario or SCENARIO) else None
+        kubeconfig = cluster.kubeconfig if cluster else None
         world = World(
             github=github,
-            kubernetes=KubernetesClient(None),
-            helm=HelmClient(None),
+            kubernetes=KubernetesClient(kubeconfig, clock=clock),
+            helm=HelmClient(kubeconfig, program=str(cluster.helm) if cluster else "helm"),
             product_login=PRODUCT,
             clock=clock,
         )

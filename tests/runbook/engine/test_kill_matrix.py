@@ -25,6 +25,7 @@ from runbook.engine.plan import Plan, PlanView
 from runbook.engine.schema import EffectRow
 from runbook.engine.states import EffectState
 from tests.runbook.effects.failed_delivery import failed_delivery
+from tests.runbook.effects.source_revert_samples import COMMITS, revert_commit, with_its_branch
 from tests.runbook.engine.databases import new_ledger_url
 from tests.runbook.engine.kill_child import Job, engine_for, run_in_process
 from tests.runbook.engine.passing import let_pass
@@ -38,6 +39,7 @@ SCENARIO: dict[str, Any] = {
         REPOSITORY: {
             "roles": {"runbook-bot": "write", "alice": "admin"},
             "workflows": [{"file": "ci-test.yml", "name": "CI Test"}],
+            "commits": COMMITS,
             "issues": [{"title": "Incident", "author": "runbook-bot"}],
             "caches": [
                 {"key": "pip-a", "ref": "refs/heads/main", "size": 10},
@@ -122,6 +124,8 @@ SAMPLES = {
         "/issues/",
     ),
     "redeliver": Sample(failed_delivery, "POST", "/attempts"),
+    "create-revert-commit": Sample(revert_commit, "POST", "/git/refs"),
+    "open-pull-request": Sample(with_its_branch, "POST", "/pulls"),
 }
 # Of each class the one with most to lose; the others run in `make integration`.
 ALWAYS = {"delete-cache-entries", "rerun-failed-jobs", "post-comment"}
