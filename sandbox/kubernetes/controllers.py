@@ -1,7 +1,7 @@
 """When the controllers of workloads act: they trail a write, and then roll pods until they rest.
 
-``run`` brings each to rest at one moment; ``next_moment`` says when there is something to do again. They follow
-what the real controllers do as far as a client can see it, and no further.
+``run`` brings one to rest at one moment, and notes when there is something to do again. They follow what the real
+controllers do as far as a client can see it, and no further.
 """
 
 import copy
@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from sandbox.kubernetes import deployments, sets
+from sandbox.kubernetes.family import pods_of
 from sandbox.kubernetes.objects import WORKLOADS, Thing
 from sandbox.wire import Json
 
@@ -29,15 +30,14 @@ def blank_status(thing: Thing) -> Json:
     return {"replicas": 0} if thing.kind.kind == "StatefulSet" else {}
 
 
-def run(state: "State") -> None:
-    """Let every controller work until it has nothing left to do at ``state.at``."""
-    for kind in WORKLOADS.values():
-        for thing in state.of(kind.resource):
-            for _ in range(MOST_STEPS):
-                if not _step(state, thing):
-                    break
-            else:
-                raise AssertionError(f"the controller of {thing.key} comes to no rest")
+def run(state: "State", thing: Thing) -> None:
+    """Let a workload's controller work until it has nothing left to do at ``state.at``, and note when it will."""
+    for _ in range(MOST_STEPS):
+        if not _step(state, thing):
+            break
+    else:
+        raise AssertionError(f"the controller of {thing.key} comes to no rest")
+    thing.due = _next_moment(state, thing)
 
 
 def _step(state: "State", thing: Thing) -> bool:
@@ -68,18 +68,17 @@ def _step(state: "State", thing: Thing) -> bool:
     return not seen
 
 
-def next_moment(state: "State") -> datetime:
-    """Return when a controller has something to do again."""
-    moments = [NEVER]
-    for kind in WORKLOADS.values():
-        for thing in state.of(kind.resource):
-            if thing.body["status"].get("observedGeneration", 0) < thing.body["metadata"]["generation"]:
-                moments.append(thing.changed_at + state.observe)
-            if thing.look_at is not None:
-                moments.append(thing.look_at)
-            if kind.kind == "Deployment" and (deadline := deployments.deadline(thing)) is not None:
-                moments.append(deadline)
-    moments += [moment for pod in state.of("pods") if (moment := state.ready_at(pod)) is not None]
+def _next_moment(state: "State", thing: Thing) -> datetime:
+    moments = [
+        NEVER,
+        *(moment for pod in pods_of(state, thing) if (moment := state.ready_at(pod)) is not None),
+    ]
+    if thing.body["status"].get("observedGeneration", 0) < thing.body["metadata"]["generation"]:
+        moments.append(thing.changed_at + state.observe)
+    if thing.look_at is not None:
+        moments.append(thing.look_at)
+    if thing.kind.kind == "Deployment" and (deadline := deployments.deadline(thing)) is not None:
+        moments.append(deadline)
     return min(one for one in moments if one > state.at)
 
 

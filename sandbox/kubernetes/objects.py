@@ -3,7 +3,7 @@
 import copy
 import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 
 from sandbox.wire import Json, Refused
@@ -62,14 +62,18 @@ class Thing:
         body: The object as JSON; a pod's status is made when it is read.
         made_at: When it was made, to the microsecond.
         changed_at: When what is wanted of it changed last.
-        look_at: When its controller looks at it again of its own accord.
+        owner: What controls it.
+        look_at: When its controller acts on what it has seen of it.
+        due: When its controller has something to do again; None when it must look what.
     """
 
     kind: Kind
     body: Json
     made_at: datetime
     changed_at: datetime
-    look_at: datetime | None = field(default=None)
+    owner: "Thing | None" = None
+    look_at: datetime | None = None
+    due: datetime | None = None
 
     @property
     def name(self) -> str:
@@ -91,6 +95,11 @@ class Thing:
         """Its annotations, to be changed in place."""
         found: dict[str, str] = self.body["metadata"].setdefault("annotations", {})
         return found
+
+    @property
+    def root(self) -> "Thing":
+        """What it belongs to in the end: a pod's workload."""
+        return self if self.owner is None else self.owner.root
 
     @property
     def key(self) -> tuple[str, str, str]:

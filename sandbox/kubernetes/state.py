@@ -48,7 +48,7 @@ class State:
         self._children: dict[str, dict[Key, Thing]] = {}
         self._version = 1000
         self._made = 0
-        self._next: datetime | None = None  # nothing moves before; None when something was written
+        self._workloads: list[Thing] = []
 
     @property
     def version(self) -> str:
@@ -107,9 +107,10 @@ class State:
                 {**reference, "uid": owner.uid, "controller": True, "blockOwnerDeletion": True}
             ]
         whole = {"apiVersion": kind.api_version, "kind": kind.kind, **body}
-        thing = Thing(kind, whole, self.at, self.at)
+        thing = Thing(kind, whole, self.at, self.at, owner)
         if kind.kind in WORKLOADS:
             whole["status"] = controllers.blank_status(thing)
+            self._workloads.append(thing)
         self.things[thing.key] = thing
         if owner is not None:
             self._children.setdefault(owner.uid, {})[thing.key] = thing
@@ -163,19 +164,20 @@ class State:
         """Note that an object changed."""
         self._version += 1
         thing.body["metadata"]["resourceVersion"] = str(self._version)
-        self._next = None
+        thing.root.due = None
 
     def changed(self) -> None:
         """Have controllers look again: what pods do has changed."""
-        self._next = None
+        for thing in self._workloads:
+            thing.due = None
 
     def remove(self, thing: Thing) -> None:
-        """Delete an object."""
+        """Delete an object that is controlled by another."""
         del self.things[thing.key]
-        for owner in thing.body["metadata"].get("ownerReferences", []):
-            self._children[owner["uid"]].pop(thing.key, None)
+        if thing.owner is not None:
+            del self._children[thing.owner.uid][thing.key]
         self._version += 1
-        self._next = None
+        thing.root.due = None
 
     def _manage(self, thing: Thing, manager: str) -> None:
         fields = thing.body["metadata"].setdefault("managedFields", [])
@@ -223,13 +225,13 @@ class State:
         """Let controllers do what they have done by ``until`` (now if None)."""
         until = until or self.clock.now()
         while True:
-            if self._next is None:
-                controllers.run(self)
-                self._next = controllers.next_moment(self)
-            if self._next > until:
+            for thing in self._workloads:
+                if thing.due is None or thing.due <= self.at:
+                    controllers.run(self, thing)
+            moments = [thing.due for thing in self._workloads if thing.due is not None and thing.due <= until]
+            if not moments:
                 break
-            self.at = self._next
-            self._next = None
+            self.at = min(moments)
         self.at = max(self.at, until)
 
     def workload(self, namespace: str, name: str, kind: str = "Deployment") -> Thing:
