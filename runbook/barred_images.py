@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from runbook.clients.kubernetes_client import KubernetesClient
+from runbook.decisions.image_reference import parse_image, same_repository
 from runbook.engine.exception_rows import StandingException
 from runbook.errors import RunbookError
 from runbook.models import Frozen
@@ -89,8 +90,8 @@ def look_for_barred_images(
 
 
 def _concerns(bar: StandingException, service: Service) -> bool:
-    image = bar.subject.partition("@")[0]
-    return (bar.repository, bar.service) == (service.repository, service.name) or image == service.image
+    own = (bar.repository, bar.service) == (service.repository, service.name)
+    return own or same_repository(bar.subject, service.image)
 
 
 def _in_service(
@@ -123,5 +124,10 @@ def _runs(pod: Pod, bar: StandingException) -> bool:
 
 
 def _is_it(image: str, bar: StandingException) -> bool:
-    """Tell whether a template names what is barred: the same digest under any name; without one, the very same name."""
-    return image.endswith(f"@{bar.digest}") if bar.digest else image == bar.subject
+    """Tell whether a template names what is barred: the same digest under any name; where none is known, its tag."""
+    reference = parse_image(image)
+    if reference is None:
+        return image == bar.subject
+    if bar.digest:
+        return reference.digest == bar.digest
+    return f"{reference.name}:{reference.tag}" == bar.subject

@@ -151,11 +151,11 @@ def require_no_undo_under_way(session: Session, row: ExceptionRow) -> None:
 
 
 def subject_of(session: Session, effect_id: int, execution_id: str) -> str | None:
-    """Name an effect that is to be undone later; None where the world was already as it would have made it."""
+    """Name an effect that is to be undone later; None where nothing was done: it was so already, or it was refused."""
     row = session.get(EffectRow, effect_id)
     if row is None or row.execution_id != execution_id:
         raise UsageError(f"Execution {execution_id} has no effect {effect_id}.")
-    if row.state == EffectState.FOUND:
+    if row.state in {EffectState.FOUND, EffectState.REFUSED}:
         return None
     effect = load_effect(row.kind, row.params)
     if row.state not in {EffectState.CONFIRMED, EffectState.UNDOING, EffectState.UNDONE} or effect.no_undo:

@@ -132,7 +132,7 @@ class Exceptions:
             service: The service that it is about.
 
         Returns:
-            The exception; None where there is nothing of ours to put back: the world was already so.
+            The exception; None where there is nothing of ours to put back: the world was already so, or refused it.
 
         Raises:
             UsageError: It is no effect of that execution, was not confirmed yet, or can never be undone.

@@ -152,6 +152,24 @@ def test_what_a_person_had_switched_already_is_never_ours(room: Room) -> None:
     assert room.engine.exceptions.of_execution("e1") == ()
 
 
+def test_what_was_refused_is_nothing_to_restore(room: Room) -> None:
+    plan = room.store(LightLamp(name="hall"))
+    room.lamps.fail("on", Denied("no"))
+    assert room.apply(plan).ended is Ended.UNDONE
+    (entry,) = room.entries(plan)
+    assert entry.state is EffectState.REFUSED
+    left = room.engine.exceptions.add_restore(
+        "e1",
+        effect_id=entry.id,
+        repository=REPOSITORY,
+        owner="alice",
+        reason="r",
+        deadline=DEADLINE,
+        incident_id=None,
+    )
+    assert left is None
+
+
 def test_what_a_person_switched_back_meanwhile_is_restored_without_sending(room: Room) -> None:
     (left,) = left_lit(room, "hall")
     room.lamps.lit.clear()
