@@ -29,7 +29,8 @@ def read_metrics(text: str, thresholds: Sequence[MetricThreshold]) -> tuple[floa
     if len(text) <= MOST_CHARACTERS:
         try:
             for family in text_string_to_metric_families(text):
-                known |= {family.name, f"{family.name}_total"}
+                # The parser takes a counter's suffix off; without samples only this tells that there is one.
+                known.add(f"{family.name}_total" if family.type == "counter" else family.name)
                 for sample in family.samples:
                     known.add(sample.name)
                     for place, threshold in enumerate(thresholds):
