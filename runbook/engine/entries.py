@@ -52,6 +52,21 @@ class JournalEntry:
         )
 
 
+@dataclass(frozen=True)
+class Settled:
+    """An effect that was confirmed, and where it stands.
+
+    Args:
+        params: Its parameters.
+        state: Its state.
+        at: When it was confirmed, or taken back.
+    """
+
+    params: dict[str, Any]
+    state: EffectState
+    at: datetime
+
+
 class Entries:
     """Reads and moves the journal's rows.
 
@@ -91,6 +106,25 @@ class Entries:
         with self._ledger.read() as session:
             found = list(session.scalars(query))
         return sum(all(row.get(name) == value for name, value in params.items()) for row in found)
+
+    def settled(self, kind: str, *, params: Mapping[str, Any]) -> tuple["Settled", ...]:
+        """Return the effects of a kind that were confirmed, taken back since or not, oldest first.
+
+        Args:
+            kind: The effect's kind.
+            params: Parameters that must be equal.
+        """
+        query = (
+            select(EffectRow)
+            .where(EffectRow.kind == kind, EffectRow.confirmed_at.is_not(None))
+            .order_by(EffectRow.id)
+        )
+        with self._ledger.read() as session:
+            return tuple(
+                Settled(params=row.params, state=EffectState(row.state), at=row.undone_at or row.confirmed_at)
+                for row in session.scalars(query)
+                if row.confirmed_at and all(row.params.get(name) == value for name, value in params.items())
+            )
 
     def claim(self, entry: JournalEntry, lease: Lease | None, state: EffectState) -> JournalEntry:
         """Claim an effect for sending it (``CLAIMED``) or for taking it back (``UNDOING``).

@@ -84,6 +84,7 @@ class PlanView(Frozen):
 
     ``remedy`` names the kind of remedy for the scorecard (``clear_implicated_caches+rerun_failed_jobs``),
     ``not_before`` is when the rate limit ends that it waits for, approved or not; None where it waits for none.
+    ``before`` is what verification compares with: the world as it was when this was planned; not shown.
     ``from_pull_request`` says that it rests on the log of a pull request, whose code nobody merged.
     """
 
@@ -97,3 +98,4 @@ class PlanView(Frozen):
     not_before: datetime | None = None
     from_pull_request: bool = False
     tables: tuple[Table, ...] = ()
+    before: dict[str, Any] = {}

@@ -113,12 +113,19 @@ class ImageRollback(Section):
         default=True,
         description="Whether the plan offers a pull request that reverts the bad version's source.",
     )
+    revert_within_minutes: Minutes = Field(
+        default=1_440, description="How long the source's revert may stay unmerged before it is escalated."
+    )
     rollout_timeout_seconds: Seconds = Field(
         default=900, description="How long a rollout may take, whatever its own progress deadline."
     )
     poll_seconds: Seconds = Field(default=2, description="How often rollout and health are looked at.")
+    log_poll_seconds: Seconds = Field(
+        default=30, description="How often pods' logs are scanned while a service is watched (RB-10)."
+    )
     health_failures: Count = Field(
-        default=2, description="Failed health checks in a row that are borne with while a service is watched."
+        default=2,
+        description="So many looks in a row may find a service's pods, health or metrics not well while it is watched.",
     )
 
 

@@ -12,11 +12,14 @@ from runbook.report.incidents import (
 )
 from runbook.report.outcomes import closing_markdown, decision_markdown, outcome_markdown
 from runbook.report.plans import how_to_decide, plan_markdown, plan_rest_markdown, why_automatic
+from runbook.report.rollback_incidents import rollback_incident_markdown, rollback_incident_title
+from runbook.report.rollbacks import candidates_table, rollback_tables
 from runbook.report.text import MAX_ROWS, MOST_CHARACTERS, markdown_table, sentences, words
 
 __all__ = [
     "MAX_ROWS",
     "MOST_CHARACTERS",
+    "candidates_table",
     "closing_markdown",
     "decision_markdown",
     "how_to_decide",
@@ -27,6 +30,9 @@ __all__ = [
     "outcome_markdown",
     "plan_markdown",
     "plan_rest_markdown",
+    "rollback_incident_markdown",
+    "rollback_incident_title",
+    "rollback_tables",
     "sentences",
     "untriaged_markdown",
     "why_automatic",

@@ -284,8 +284,12 @@ _MASKS = (
 )
 
 
-def _fingerprint(failure_class: FailureClass, cause: str) -> str:
-    masked = cause
+def masked(cause: str) -> str:
+    """Return a line without what differs each time it is printed: times, numbers, paths, digests."""
     for pattern, name in _MASKS:
-        masked = pattern.sub(name, masked)
-    return hashlib.sha256(f"{failure_class}\n{masked.strip()}".encode("utf-8", "replace")).hexdigest()[:32]
+        cause = pattern.sub(name, cause)
+    return cause.strip()
+
+
+def _fingerprint(failure_class: FailureClass, cause: str) -> str:
+    return hashlib.sha256(f"{failure_class}\n{masked(cause)}".encode("utf-8", "replace")).hexdigest()[:32]
