@@ -39,7 +39,9 @@ FLOW_SETTINGS = frozenset(
         *INSTALLATION_SETTINGS,
         *GITHUB_SETTINGS,
         *("VAULT_ADDR", "VAULT_TOKEN", "VAULT_ROLE_ID", "VAULT_SECRET_ID"),
-        *("KUBECONFIG", "DOCKER_HOST", "SLACK_BOT_TOKEN", "SLACK_API_URL"),
+        *("KUBECONFIG", "RUNBOOK_HELM", "DOCKER_HOST", "SLACK_BOT_TOKEN", "SLACK_API_URL"),
+        # In a pod without a KUBECONFIG: where the cluster is that the pod itself runs in.
+        *("KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT"),
     }
 )
 

@@ -1,6 +1,7 @@
 """Reads of GitHub's budgets and of the container registry, for build failures (IR-18, IR-19)."""
 
 from runbook.clients.registry_client import RegistryClient
+from runbook.decisions.image_reference import parse_image
 from runbook.installation import installation
 from runbook.models import RateLimit, RegistryProbe
 from tasks.retrying import system_task
@@ -27,15 +28,25 @@ def probe_registry(repository: str) -> RegistryProbe | None:
         What it says; None where the policy names no service of that repository whose image is there: our
         credential is GitHub's, and goes to no other registry.
     """
+    services = [one for one in installation().policy.services if one.repository == repository]
+    probes = (probe_image(f"{service.image}:{PROBED_TAG}") for service in services)
+    return next((probe for probe in probes if probe is not None), None)
+
+
+def probe_image(image: str) -> RegistryProbe | None:
+    """Ask GitHub's registry for an image.
+
+    Args:
+        image: Its reference, with tag or digest.
+
+    Returns:
+        What it says; None where the image is in another registry: our credential is GitHub's, and goes nowhere else.
+    """
     here = installation()
-    services = [service for service in here.policy.services if service.repository == repository]
-    for service in services:
-        host, _, image = service.image.partition("/")
-        if host == GITHUB_REGISTRY:
-            client = RegistryClient(
-                url=here.settings.registry_url,
-                login=here.product_login,
-                token=here.github.token(),
-            )
-            return client.probe(image, tag=PROBED_TAG)
-    return None
+    reference = parse_image(image)
+    if reference is None or reference.registry != GITHUB_REGISTRY:
+        return None
+    client = RegistryClient(
+        url=here.settings.registry_url, login=here.product_login, token=here.github.token()
+    )
+    return client.probe(reference.repository, tag=reference.digest or reference.tag)

@@ -10,7 +10,13 @@ from deployments.cli import terminal
 from deployments.cli.opening import open_installation
 from deployments.cli.options import JsonOption, PolicyOption
 from runbook.errors import UsageError
-from runbook.requests import ClearCachesRequest, Mode, ProcedureRequest, TriageRequest
+from runbook.requests import (
+    ClearCachesRequest,
+    Mode,
+    ProcedureRequest,
+    RollbackImageRequest,
+    TriageRequest,
+)
 
 if TYPE_CHECKING:
     from deployments.starting import Progress
@@ -89,6 +95,62 @@ def clear_caches(
         wait=wait,
         json_output=json_output,
     )
+
+
+@app.command("rollback-image")
+def rollback_image(
+    services: Annotated[
+        list[str],
+        typer.Option("--service", help="A service of the policy; may be given again. Its set comes along."),
+    ],
+    to: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--to",
+            metavar="[SERVICE=]VERSION",
+            help="A revision's number, a tag or a digest; for one service SERVICE= may be left out. "
+            "Else the last known good one.",
+        ),
+    ] = None,
+    repository: RepositoryOption = None,
+    apply: ApplyOption = False,
+    wait: WaitOption = False,
+    json_output: JsonOption = False,
+    policy: PolicyOption = None,
+) -> None:
+    """Roll services back to an earlier image, all that move together, verified for a soak time."""
+    _run(
+        "rollback-image",
+        RollbackImageRequest,
+        {"services": tuple(services), "to": _versions(to or [], services)},
+        repository,
+        apply=apply,
+        wait=wait,
+        json_output=json_output,
+    )
+
+
+def _versions(given: list[str], services: list[str]) -> dict[str, str]:
+    """Read ``--to``: which version for which service.
+
+    Raises:
+        UsageError: It is not said for which service, or it is said twice.
+    """
+    versions: dict[str, str] = {}
+    for one in given:
+        service, named, version = one.rpartition("=")
+        if not named and len(services) == 1:
+            service = services[0]
+        if not service or service in versions:
+            raise UsageError(
+                f"--to {one} does not say for which service."
+                if not service
+                else f"--to names {service} twice.",
+                unchanged="Nothing was started.",
+                next_step="write --to SERVICE=VERSION, once for each",
+            )
+        versions[service] = version
+    return versions
 
 
 def _run(

@@ -1,0 +1,223 @@
+"""What a rollback proposes: every part of the set, what would bring the bad version back, and how it is shown."""
+
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatch
+
+from flows.procedure import Proposal
+from flows.rollback_incident import open_rollback_incident
+from flows.rollback_moves import Way, way_of
+from flows.rollback_source import revert_effects
+from flows.rollback_sync import syncs_to_pause
+from flows.run import Run
+from runbook import report
+from runbook.decisions.image_reference import same_repository
+from runbook.decisions.revision_evidence import Evidence, bar_subject
+from runbook.decisions.rollback_set import ChosenMove, Member, SetRefused, moves_of, together
+from runbook.decisions.soak import Sample
+from runbook.effects.releases import RollBackRelease
+from runbook.effects.workloads import RollBackWorkload
+from runbook.engine.effects import Effect
+from runbook.engine.plan import Plan, PlanView
+from runbook.engine.plans import StoredPlan
+from runbook.errors import Conflict
+from runbook.models import Frozen
+from runbook.policy.estate import Service
+from runbook.report.rollbacks import WayBack
+from runbook.requests import RollbackImageRequest
+from runbook.standing import Standing
+from runbook.workloads import Revision
+from tasks.revision_evidence import read_changed_paths
+from tasks.rollback_watch import sample_services
+from tasks.workloads import read_services
+
+PROCEDURE = "rollback-image"
+
+
+class Before(Frozen):
+    """How the set was when its rollback was planned.
+
+    Args:
+        samples: By service: what verification compares with.
+        left: By the references of the images that are left: how bars name them.
+    """
+
+    samples: dict[str, Sample]
+    left: dict[str, str]
+
+    @classmethod
+    def of(cls, plan: StoredPlan) -> "Before":
+        """Return what a plan was made on."""
+        return cls.model_validate(plan.view.before)
+
+
+def propose_rollback(
+    run: Run, request: RollbackImageRequest, members: Sequence[Member], *, why: str
+) -> Proposal:
+    """Read how the set stands, open the incident, and propose to move all of it.
+
+    Args:
+        run: The procedure.
+        request: What was asked.
+        members: The set.
+        why: Who or what asks for it.
+
+    Raises:
+        Conflict: A part of the set cannot go back, so nothing does.
+        NotFound, Denied, Transient: The cluster, Helm or GitHub does not tell what is needed.
+    """
+    services = [member.service for member in members]
+    names = ", ".join(service.name for service in services)
+    standings = {one.service: one for one in read_services(services, what=names)}
+    place = None
+    if run.applying:
+        place = open_rollback_incident(run, [standings[service.name] for service in services], why=why)
+    by_name = {service.name: service for service in services}
+    ways = [
+        way_of(run, move, [by_name[name] for name in move.services], standings, request.to)
+        for move in moves_of(members)
+    ]
+    chosen = together([way.move for way in ways], {way.move: way.target for way in ways})
+    if isinstance(chosen, SetRefused):
+        raise Conflict(
+            f"{chosen.reason[:1].upper()}{chosen.reason[1:]}.",
+            unchanged="Nothing was changed.",
+            next_step=chosen.next_step,
+        )
+    backs = _ways_back(run, services, standings, ways, chosen)
+    pauses = syncs_to_pause(run, [standings[service.name] for service in services])
+    moved = [_effect(one, way, standings) for one, way in zip(chosen, ways, strict=True)]
+    reverts = revert_effects(run, services, ways)
+    before = Before(
+        samples=sample_services(services, what=names), left=_left(services, standings, ways, chosen)
+    )
+    return Proposal(
+        plan=Plan.of(
+            procedure=PROCEDURE,
+            repository=run.repository.name,
+            effects=[*pauses, *moved, *reverts.effects],
+        ),
+        view=_view(run, members, standings, ways, backs, before, why=why, revert=reverts.said),
+        place=place,
+    )
+
+
+def origin(way: Way, service: str, revision: Revision) -> Evidence:
+    """Return what is known of a revision's origin."""
+    return way.evidence[service].get(revision.name, Evidence())
+
+
+def _effect(chosen: ChosenMove, way: Way, standings: Mapping[str, Standing]) -> Effect:
+    before, after = way.current, chosen.choice.revision
+    if not chosen.move.release:
+        return RollBackWorkload.of(standings[chosen.move.services[0]].workload, before=before, after=after)
+    return RollBackRelease(
+        namespace=chosen.move.namespace,
+        release=chosen.move.release,
+        from_revision=before.number,
+        from_digest=before.template.digest,
+        to_revision=after.number,
+        to_digest=after.template.digest,
+        from_images=tuple(one.image for one in before.template.images),
+        to_images=tuple(one.image for one in after.template.images),
+    )
+
+
+def _ways_back(
+    run: Run,
+    services: Sequence[Service],
+    standings: Mapping[str, Standing],
+    ways: Sequence[Way],
+    chosen: Sequence[ChosenMove],
+) -> list[WayBack]:
+    backs = []
+    for service in services:
+        one, way = next(
+            (one, way) for one, way in zip(chosen, ways, strict=True) if service.name in one.move.services
+        )
+        standing = standings[service.name]
+        before, after = origin(way, service.name, way.current), origin(way, service.name, one.choice.revision)
+        backs.append(
+            WayBack(
+                service=service.name,
+                before=way.current,
+                after=one.choice.revision,
+                why=one.choice.reason,
+                running=tuple(sorted({digest for pod in standing.pods for digest in pod.image_digests})),
+                after_digest=after.digest,
+                migrations=_migrations(run, service, before.commit, after.commit),
+                autoscaler=standing.autoscaler,
+            )
+        )
+    return backs
+
+
+def _left(
+    services: Sequence[Service],
+    standings: Mapping[str, Standing],
+    ways: Sequence[Way],
+    chosen: Sequence[ChosenMove],
+) -> dict[str, str]:
+    """Name the images that are left as bars do: by the digest that runs, else the registry's, else by their tags."""
+    left: dict[str, str] = {}
+    for way, one in zip(ways, chosen, strict=True):
+        back = {image.image for image in one.choice.revision.template.images}
+        for image in (image.image for image in way.current.template.images if image.image not in back):
+            digests: set[str] = set()
+            for service in services:
+                if service.name in way.move.services and same_repository(image, service.image):
+                    running = {digest for pod in standings[service.name].pods for digest in pod.image_digests}
+                    digests |= running or {origin(way, service.name, way.current).digest} - {""}
+            # A pod of several containers does not tell whose digest is which.
+            left[image] = bar_subject(image, digests.pop() if len(digests) == 1 else "")
+    return left
+
+
+def _migrations(run: Run, service: Service, bad: str, good: str) -> tuple[str, ...] | None:
+    """Return the files that changed a database between two commits; None where nobody knows the commits."""
+    if not bad or not good:
+        return None
+    paths = read_changed_paths(run.repository.name, good=good, bad=bad)
+    if paths is None:
+        return None
+    return tuple(path for path in paths if any(fnmatch(path, glob) for glob in service.migration_paths))
+
+
+def _view(
+    run: Run,
+    members: Sequence[Member],
+    standings: Mapping[str, Standing],
+    ways: Sequence[Way],
+    backs: Sequence[WayBack],
+    before: Before,
+    *,
+    why: str,
+    revert: str,
+) -> PlanView:
+    rules = run.here.policy.image_rollback
+    scorecard = run.here.engine.plans.scorecard(remedy=PROCEDURE, failure_class="")
+    names = [member.service.name for member in members]
+    pods = sum(standings[name].workload.wanted for name in names)
+    soak = max(member.service.soak_seconds for member in members)
+    left = ", ".join(sorted(before.left.values()))
+    barred = f"What is left is barred for {rules.bar_days} days: {left}" if left else ""
+    return PlanView(
+        title=f"roll back {', '.join(names)}",
+        why=report.sentences(
+            why,
+            *(f"{member.service.name} moves because {member.because}" for member in members),
+        ),
+        remedy=PROCEDURE,
+        blast_radius=report.sentences(
+            f"{pods} pods of {len(names)} services are replaced, as each one's update strategy says; all move or none",
+            f"Rollout and health are watched for {soak:g} s after; whatever is not well then goes back to where it was",
+        ),
+        if_nobody_acts=report.sentences(
+            "The services go on with the images that they have",
+            "Rolled back, the next deploy or sync from git would bring the bad version back",
+            barred,
+            revert,
+        ),
+        history=scorecard.sentence() if run.applying else "",
+        tables=report.rollback_tables(backs, [way.table() for way in ways], now=run.here.clock.now()),
+        before=before.model_dump(mode="json"),
+    )
