@@ -249,7 +249,9 @@ class Exceptions:
 
     def untold(self) -> tuple[StandingException, ...]:
         """Return those of which there is something to say, oldest first."""
-        return self._find(ExceptionRow.untold != "")
+        return self._find(
+            ExceptionRow.untold.in_(list(Telling))
+        )  # by its index, which an inequality would not use
 
     # --- moving -----------------------------------------------------------------------------------------------
 

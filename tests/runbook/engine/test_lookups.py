@@ -14,6 +14,7 @@ from runbook.decisions.outage import OutsideReason, alone, outage_fingerprint
 from runbook.engine import audit
 from runbook.engine.automatic import DAY, passed_without_person, remedied_without_person, was_turned_down
 from runbook.engine.deliveries import Deliveries
+from runbook.engine.exception_rows import is_restoring
 from runbook.engine.executions import Requester
 from runbook.engine.page_decisions import page_decisions
 from runbook.engine.plans import StoredPlan
@@ -64,6 +65,11 @@ def _deliver(room: Room, _plan: StoredPlan, _incident: int) -> None:
     deliveries.prune(older_than=DAY)
 
 
+def _claim_undo(room: Room, plan: StoredPlan, _incident: int) -> None:
+    with room.engine.ledger.read() as session:
+        is_restoring(session, room.entries(plan)[0].id)
+
+
 LOOKUPS: dict[str, Callable[[Room, StoredPlan, int], object]] = {
     "an incident's timeline": _timeline,
     "what happened today": lambda room, _plan, _incident: room.engine.entries.count_since(
@@ -98,6 +104,18 @@ LOOKUPS: dict[str, Callable[[Room, StoredPlan, int], object]] = {
     "a record": lambda room, plan, _: room.engine.record(plan.execution_id, "opened", RingBell(name="hall")),
     "an application": lambda room, plan, _: room.apply(let_pass(room.engine, plan)),
     "deliveries": _deliver,
+    "exceptions that stand": lambda room, _plan, _: room.engine.exceptions.open(),
+    "exceptions that are due": lambda room, _plan, _: room.engine.exceptions.due(START),
+    "what there is to say of exceptions": lambda room, _plan, _: room.engine.exceptions.untold(),
+    "what is barred": lambda room, _plan, _: room.engine.exceptions.barred(REPOSITORY),
+    "what an execution left": lambda room, plan, _: room.engine.exceptions.of_execution(plan.execution_id),
+    "who answers for that": lambda room, plan, _: room.engine.exceptions.owner(
+        plan.execution_id, on_call=None
+    ),
+    "what ends with its effects": lambda room, plan, _: room.engine.exceptions.end_undone(
+        plan.execution_id, whole=True, reason="r"
+    ),
+    "whether an effect is being restored": _claim_undo,
 }
 
 
