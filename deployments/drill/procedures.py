@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from datetime import datetime
 
-from deployments.drill import clear_caches
+from deployments.drill import clear_caches, rollback_image
 from deployments.drill.rehearsal import Rehearsal
 from runbook.errors import UsageError
 from runbook.policy import Policy
@@ -12,7 +12,10 @@ from runbook.policy.model import known_procedure
 Prepare = Callable[[Policy, str | None, datetime], Rehearsal]
 """Makes a rehearsal of a policy, of what the user chose (a repository, a service; None for any), and of the time."""
 
-REHEARSED: dict[str, Prepare] = {clear_caches.PROCEDURE: clear_caches.rehearsal}
+REHEARSED: dict[str, Prepare] = {
+    clear_caches.PROCEDURE: clear_caches.rehearsal,
+    rollback_image.PROCEDURE: rollback_image.rehearsal,
+}
 
 
 def prepare(procedure: str, policy: Policy, *, about: str | None, now: datetime) -> Rehearsal:

@@ -99,19 +99,20 @@ def _await_end(stage: Stage, teller: Teller, rehearsal: Rehearsal, record: Recor
     Raises:
         RunbookError: The approvals do not count, or it did not end in time, or not verified.
     """
-    told = ""
+    told: set[str] = set()
 
     def ended() -> FlowRunState | None:
-        nonlocal told
         state = stage.prefect.read(run_id)
         plan = stage.here.engine.plans.latest(run_id)
         entries = stage.here.engine.entries.of_plan(plan.id) if plan is not None else ()
-        now = (
-            f"{state.state}: {sum(one.state in SETTLED for one in entries)} of {len(entries)} effects settled"
-        )
-        if now != told:
-            teller.say(now)
-            told = now
+        settled = sum(one.state in SETTLED for one in entries)
+        for now in (
+            f"{state.state}: {settled} of {len(entries)} effects settled",
+            stage.prefect.progress(run_id),
+        ):
+            if now is not None and now not in told:
+                teller.say(now)
+                told.add(now)
         return state if state.ended else None
 
     with teller.stage("apply and verify", f"The plan is applied and verified; {rehearsal.wait}"):

@@ -82,10 +82,10 @@ def _away(message: str) -> Refused:
 
 def _answer(state: State, pod: Thing, path: str) -> Reply:
     behaviours = state.behaviours(pod)
-    if path == "/metrics":
+    if path in {one.metrics_path for one in behaviours}:
         text = "".join(one.metrics for one in behaviours)
         return Reply(200, Bytes(text.encode()), content_type="text/plain; version=0.0.4")
-    if path not in HEALTH_PATHS:
+    if path not in {*HEALTH_PATHS, *(one.health_path for one in behaviours)}:
         return Reply(404, {"detail": "Not Found"}, content_type="application/json")
     status = max(one.health for one in behaviours)
     return Reply(status, {"status": "ok" if status < 400 else "failing"}, content_type="application/json")

@@ -21,7 +21,9 @@ class Behaviour:
         start_seconds: From its pod's making until it is ready; None for the stand-in's setting.
         health: Status that its service answers at a health path.
         log: What it has written.
-        metrics: What it says at /metrics.
+        health_path: Another path that it takes for a health path, beside the usual ones.
+        metrics: What it says at its metrics path.
+        metrics_path: Where.
         restarts_every: Seconds after which it dies and is started again, over and over; None for never.
         digest: ``sha256:…`` that the node found behind the tag.
     """
@@ -30,7 +32,9 @@ class Behaviour:
     start_seconds: float | None = None
     health: int = 200
     log: str = ""
+    health_path: str = ""
     metrics: str = ""
+    metrics_path: str = "/metrics"
     restarts_every: float | None = None
     digest: str = ""
 

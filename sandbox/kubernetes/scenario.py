@@ -61,7 +61,8 @@ def read_behaviour(row: Any, where: str) -> Behaviour:
     Raises:
         ScenarioError: A key is unknown or a value cannot be used.
     """
-    known(row, where, "start", "start_seconds", "health", "log", "metrics", "restarts_every", "digest")
+    names = ("start", "start_seconds", "health", "health_path", "log", "metrics", "metrics_path")
+    known(row, where, *names, "restarts_every", "digest")
     values = dict(row)
     for name in ("start_seconds", "restarts_every"):
         if values.get(name) is not None:

@@ -134,6 +134,7 @@ def test_what_cannot_be_rehearsed_is_told_from_what_does_not_exist() -> None:
     with pytest.raises(UsageError, match="has no procedure 'clear-cache'") as unknown:
         prepare("clear-cache", policy, about=None, now=NOW)
     assert "clear-caches" in unknown.value.next_step
+    assert set(REHEARSED) == {"clear-caches", "rollback-image"}
     for procedure in set(PROCEDURES) - set(REHEARSED):
         with pytest.raises(UsageError, match="cannot be rehearsed yet") as refusal:
             prepare(procedure, policy, about=None, now=NOW)
