@@ -17,7 +17,7 @@ from runbook.policy.estate import Service
 from runbook.rolled_back import rolled_back_at
 from runbook.standing import ReleaseReading, Standing
 from runbook.workloads import Revision
-from tasks.revision_evidence import read_evidence
+from tasks.revision_evidence import read_evidence, read_versions
 from tasks.workloads import read_release
 
 
@@ -31,6 +31,7 @@ class Way:
         candidates: What was looked at.
         evidence: By service, then by the candidates' names: what is known of their origin.
         target: Where it goes.
+        beside: What else there is to go back to, for people.
     """
 
     move: Move
@@ -38,13 +39,15 @@ class Way:
     candidates: tuple[Candidate, ...]
     evidence: Mapping[str, Mapping[str, Evidence]]
     target: GoodChoice | TargetRefused
+    beside: tuple[Table, ...]
 
-    def table(self) -> Table:
+    def tables(self) -> tuple[Table, ...]:
         """Show what it was chosen from."""
         chosen = self.target.revision if isinstance(self.target, GoodChoice) else None
-        return report.candidates_table(
+        looked_at = report.candidates_table(
             str(self.move), self.candidates, chosen=chosen, rejected=self.target.rejected
         )
+        return (looked_at, *self.beside)
 
 
 def way_of(
@@ -70,21 +73,31 @@ def way_of(
     asked = asked_for(move, to)
     if not isinstance(asked, str):
         raise _refusal(asked.reason, asked.next_step)
+    beside: list[Table] = []
     if move.release:
-        current, candidates = _of_release(run, read_release(move.release, move.namespace))
+        release = read_release(move.release, move.namespace)
+        current, candidates = _of_release(run, release)
+        beside.append(report.history_table(move.release, release.history))
     else:
         current, candidates = _of_workload(run, standings[move.services[0]])
-    evidence = {
-        service.name: read_evidence(
-            service, [current, *(one.revision for one in candidates)], what=service.name
-        )
-        for service in services
-    }
+    evidence: dict[str, Mapping[str, Evidence]] = {}
+    looked_at = [current, *(one.revision for one in candidates)]
+    for service in services:
+        versions = read_versions(service, what=service.name)
+        evidence[service.name] = read_evidence(service, looked_at, versions, what=service.name)
+        beside.append(report.versions_table(service.image, versions))
     barred = run.here.engine.exceptions.barred(run.repository.name)
     candidates = tuple(_with(candidate, services, evidence, barred) for candidate in candidates)
     images = [service.image for service in services]
     target = target_of(asked, candidates, run.here.policy.image_rollback, current=current, images=images)
-    return Way(move=move, current=current, candidates=candidates, evidence=evidence, target=target)
+    return Way(
+        move=move,
+        current=current,
+        candidates=candidates,
+        evidence=evidence,
+        target=target,
+        beside=tuple(beside),
+    )
 
 
 def _of_workload(run: Run, standing: Standing) -> tuple[Revision, tuple[Candidate, ...]]:

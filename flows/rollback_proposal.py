@@ -199,6 +199,7 @@ def _view(
     pods = sum(standings[name].workload.wanted for name in names)
     soak = max(member.service.soak_seconds for member in members)
     left = ", ".join(sorted(before.left.values()))
+    looked_at = [table for way in ways for table in way.tables()]
     barred = f"What is left is barred for {rules.bar_days} days: {left}" if left else ""
     return PlanView(
         title=f"roll back {', '.join(names)}",
@@ -218,6 +219,6 @@ def _view(
             revert,
         ),
         history=scorecard.sentence() if run.applying else "",
-        tables=report.rollback_tables(backs, [way.table() for way in ways], now=run.here.clock.now()),
+        tables=report.rollback_tables(backs, looked_at, now=run.here.clock.now()),
         before=before.model_dump(mode="json"),
     )

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
+from prefect.logging import get_run_logger
+
 from runbook.decisions.image_reference import parse_image
 from runbook.decisions.last_known_good import Sign
 from runbook.decisions.revision_evidence import (
@@ -15,6 +17,7 @@ from runbook.decisions.revision_evidence import (
 from runbook.errors import Denied, Permanent
 from runbook.installation import installation
 from runbook.policy.estate import Service
+from runbook.scrub import scrub
 from runbook.source_facts import CommitDetails, ContainerVersion
 from runbook.workloads import Revision
 from tasks.registry import GITHUB_REGISTRY, probe_image
@@ -30,13 +33,42 @@ MOST_DEPLOYMENTS = 20
 """Deployments of one commit that are read."""
 
 
+@system_task("read image versions", run_name="list the versions of {what}")
+def read_versions(service: Service, *, what: str) -> tuple[ContainerVersion, ...]:
+    """List the newest versions of a service's image in GitHub's registry, newest first.
+
+    Args:
+        service: The service.
+        what: Its name, for the task run's.
+
+    Returns:
+        The versions; none where the image is in another registry, or they may not be read: ``runbook doctor`` names
+        the permission.
+
+    Raises:
+        Transient: GitHub does not answer.
+    """
+    reference = parse_image(service.image)
+    if reference is None or reference.registry != GITHUB_REGISTRY:
+        return ()
+    owner, _, name = reference.repository.partition("/")
+    try:
+        return installation().github.container_versions(owner, name, limit=MOST_VERSIONS)
+    except (Permanent, Denied) as error:
+        get_run_logger().warning("The versions of %s cannot be listed: %s", what, scrub(error.message))
+        return ()
+
+
 @system_task("read evidence", run_name="look up revisions of {what}")
-def read_evidence(service: Service, revisions: Sequence[Revision], *, what: str) -> Mapping[str, Evidence]:
+def read_evidence(
+    service: Service, revisions: Sequence[Revision], versions: Sequence[ContainerVersion], *, what: str
+) -> Mapping[str, Evidence]:
     """Look up what speaks for revisions of a service; what may not be read is noted as unknown, with the reason.
 
     Args:
         service: The service.
         revisions: Its revisions, newest first; of more than ``MOST_REVISIONS`` the older ones are left out.
+        versions: What the registry has of its image.
         what: Its name, for the task run's.
 
     Returns:
@@ -45,7 +77,7 @@ def read_evidence(service: Service, revisions: Sequence[Revision], *, what: str)
     Raises:
         Transient: GitHub does not answer.
     """
-    looking = _Looking(service)
+    looking = _Looking(service, versions)
     return {revision.name: looking.at(revision) for revision in revisions[:MOST_REVISIONS]}
 
 
@@ -66,13 +98,13 @@ def read_changed_paths(repository: str, *, good: str, bad: str) -> tuple[str, ..
 
 
 class _Looking:
-    """One look at a service's past: its image's versions are read once."""
+    """One look at a service's past: each commit is read once."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, versions: Sequence[ContainerVersion]) -> None:
         self._here = installation()
         self._service = service
         self._repository = self._here.policy.repository(service.repository)
-        self._versions = self._read_versions()
+        self._versions = versions
         self._commits: dict[str, CommitDetails | None] = {}
 
     def at(self, revision: Revision) -> Evidence:
@@ -89,16 +121,6 @@ class _Looking:
             if probe is not None
             else Sign(detail=f"the product has no login for any registry but {GITHUB_REGISTRY}"),
         )
-
-    def _read_versions(self) -> tuple[ContainerVersion, ...]:
-        reference = parse_image(self._service.image)
-        if reference is None or reference.registry != GITHUB_REGISTRY:
-            return ()
-        owner, _, name = reference.repository.partition("/")
-        try:
-            return self._here.github.container_versions(owner, name, limit=MOST_VERSIONS)
-        except (Permanent, Denied):
-            return ()  # tags in the templates still tell commits; doctor names the missing permission
 
     def _green(self, commit: str) -> Sign:
         details = self._commit(commit)

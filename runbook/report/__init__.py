@@ -15,6 +15,7 @@ from runbook.report.plans import how_to_decide, plan_markdown, plan_rest_markdow
 from runbook.report.rollback_incidents import rollback_incident_markdown, rollback_incident_title
 from runbook.report.rollbacks import candidates_table, rollback_tables
 from runbook.report.text import MAX_ROWS, MOST_CHARACTERS, markdown_table, sentences, words
+from runbook.report.versions import history_table, versions_table
 
 __all__ = [
     "MAX_ROWS",
@@ -22,6 +23,7 @@ __all__ = [
     "candidates_table",
     "closing_markdown",
     "decision_markdown",
+    "history_table",
     "how_to_decide",
     "incident_markdown",
     "incident_title",
@@ -35,6 +37,7 @@ __all__ = [
     "rollback_tables",
     "sentences",
     "untriaged_markdown",
+    "versions_table",
     "why_automatic",
     "words",
 ]
