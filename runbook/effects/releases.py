@@ -6,7 +6,7 @@ from runbook.clients.helm_client import rollback_arguments
 from runbook.engine.effects import Effect, EffectClass, Found, Precondition, ProbeResult, register
 from runbook.errors import Conflict, NotFound
 from runbook.models import Frozen
-from runbook.workloads import HelmRevision
+from runbook.workloads import HelmRevision, ReleaseManifest
 from runbook.world import World
 
 # Helm notes on the newest revision itself that its release was removed, where the history is kept.
@@ -56,6 +56,34 @@ class RollBackRelease(Effect):
     to_digest: str
     from_images: tuple[str, ...] = ()
     to_images: tuple[str, ...] = ()
+
+    @classmethod
+    def of(
+        cls,
+        release: str,
+        namespace: str,
+        *,
+        before: tuple[int, ReleaseManifest],
+        after: tuple[int, ReleaseManifest],
+    ) -> "RollBackRelease":
+        """Plan the way of a release from its newest revision to another.
+
+        Args:
+            release: Its name.
+            namespace: Where it is.
+            before: The newest revision, of whatever status, and its manifest.
+            after: The one to go back to, and its manifest.
+        """
+        return cls(
+            namespace=namespace,
+            release=release,
+            from_revision=before[0],
+            from_digest=before[1].digest,
+            to_revision=after[0],
+            to_digest=after[1].digest,
+            from_images=before[1].images,
+            to_images=after[1].images,
+        )
 
     @property
     def target(self) -> str:

@@ -1,8 +1,9 @@
 """Every effect on GitHub's stand-in: what it sends, what it makes of the answers, and how doubt is settled."""
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -20,12 +21,22 @@ from runbook.errors import Ambiguous, Denied, NeedsPerson, NotFound, RunbookErro
 from runbook.scrub import shell_quote
 from runbook.world import World
 from sandbox.github.scenario import add_runs
+from tests.runbook.effects.cluster_samples import CLUSTER, NAMESPACE, release_rollback
 from tests.runbook.effects.failed_delivery import failed_delivery
 from tests.runbook.effects.source_revert_samples import revert_commit, with_its_branch
-from tests.runbook.engine.conftest import REPOSITORY
-from tests.runbook.engine.desk import INCIDENTS, MAIN, Desk
+from tests.runbook.engine.conftest import REPOSITORY, TIMINGS
+from tests.runbook.engine.desk import INCIDENTS, MAIN, SCENARIO, Desk, open_desk
 
 PASSED = Verification(passed=True, reason="green")
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    """An engine on the stand-ins, with a cluster among them."""
+    # A look at Helm starts a program, in real time: fewer of them.
+    timings = TIMINGS.model_copy(update={"probe_interval_seconds": 40.0})
+    with open_desk(tmp_path, {**SCENARIO, "kubernetes": CLUSTER}, timings=timings) as opened:
+        yield opened
 
 
 @pytest.fixture
@@ -38,9 +49,20 @@ def sent(desk: Desk, method: str, path_end: str) -> list[bool]:
     """For each request of that kind: whether it took effect."""
     return [
         bool(request["applied"])
-        for request in desk.box.requests
+        for request in requests_of(desk)
         if request["method"] == method and path_end in request["path"]
     ]
+
+
+def requests_of(desk: Desk) -> list[dict[str, Any]]:
+    """The requests to every stand-in."""
+    return [*desk.box.requests, *desk.box.kubernetes.requests]
+
+
+def fail(desk: Desk, fault: str, **more: Any) -> None:
+    """Set a fault; only one of the stand-ins has the path that it waits at."""
+    desk.box.fail(fault, **more)
+    desk.box.kubernetes.fail(fault, **more)
 
 
 def keys(desk: Desk) -> list[str]:
@@ -311,6 +333,12 @@ SAMPLES: dict[str, tuple[Callable[[Desk], Effect], str, str]] = {
     "redeliver": (lambda desk: failed_delivery(desk.box), "POST", "/attempts"),
     "create-revert-commit": (lambda desk: revert_commit(desk.box), "POST", "/git/refs"),
     "open-pull-request": (lambda desk: with_its_branch(desk.box), "POST", "/pulls"),
+    "roll-back-release": (lambda desk: release_rollback(desk.box), "POST", "/helm/rollback"),
+}
+# How a refusal is worded; GitHub's where a kind is not named.
+REFUSALS = {
+    "roll-back-release": 'create: failed to create: secrets is forbidden: User "runbook" cannot create resource '
+    '"secrets" in API group "" in the namespace "voice"',
 }
 KINDS = sorted(SAMPLES)
 
@@ -329,11 +357,11 @@ def test_a_write_without_a_clear_answer_is_settled_by_a_probe(
 ) -> None:
     make, method, path = SAMPLES[kind]
     effect = make(desk)
-    desk.box.fail(fault, method=method, path_regex=path)
+    fail(desk, fault, method=method, path_regex=path)
     assert apply(desk, effect).state is EffectState.CONFIRMED
     requests = [
         request
-        for request in desk.box.requests
+        for request in requests_of(desk)
         if request["method"] == method and path in request["path"] and _is_for(effect, request)
     ]
     assert [bool(request["applied"]) for request in requests] == ([True] if takes_effect else [False, True])
@@ -353,8 +381,8 @@ def test_a_missing_permission_is_named_and_nothing_changes(desk: Desk, kind: str
     make, method, path = SAMPLES[kind]
     effect = make(desk)
     before = len(desk.box.repository.caches)
-    said = "Resource not accessible by personal access token"
-    desk.box.fail("403", method=method, path_regex=path, message=said, times=9)
+    said = REFUSALS.get(kind, "Resource not accessible by personal access token")
+    fail(desk, "403", method=method, path_regex=path, message=said, times=9)
     with pytest.raises(Denied):
         apply(desk, effect)
     assert not any(sent(desk, method, path)[-1:])
@@ -418,7 +446,7 @@ def test_an_effect_survives_the_journal_and_says_what_it_does(desk: Desk, kind: 
     assert load_effect(effect.kind, effect.params()) == effect
     assert effect.describe()
     assert effect.command_line()[0] in {"gh", "git", "helm", "kubectl", "sh"}
-    assert INCIDENTS in effect.target or REPOSITORY in effect.target
+    assert any(name in effect.target for name in (INCIDENTS, REPOSITORY, f"{NAMESPACE}/"))
 
 
 @pytest.mark.parametrize("kind", sorted(kind for kind in SAMPLES if registered()[kind].no_undo))

@@ -28,6 +28,7 @@ from runbook.engine.plan import Plan
 from runbook.engine.plans import StoredPlan
 from runbook.engine.states import RequesterKind
 from runbook.models import IssueComment, Permission
+from runbook.policy import Timings
 from runbook.policy.approvals import ApprovalRule
 from runbook.world import World
 from tests.runbook.effects.source_revert_samples import COMMITS
@@ -211,7 +212,9 @@ class Desk:
 
 
 @contextmanager
-def open_desk(tmp_path: Path, scenario: dict[str, Any] | None = None) -> Iterator[Desk]:
+def open_desk(
+    tmp_path: Path, scenario: dict[str, Any] | None = None, *, timings: Timings = TIMINGS
+) -> Iterator[Desk]:
     """Open a desk on a fresh ledger and a fresh stand-in, in virtual time."""
     clock = VirtualClock(START)
     with ExitStack() as stack:
@@ -231,5 +234,5 @@ def open_desk(tmp_path: Path, scenario: dict[str, Any] | None = None) -> Iterato
             product_login=PRODUCT,
             clock=clock,
         )
-        engine = Engine(ledger, world=world, timings=TIMINGS)
+        engine = Engine(ledger, world=world, timings=timings)
         yield Desk(box=box, engine=engine, clock=clock, stack=stack)

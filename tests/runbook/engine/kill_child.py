@@ -9,6 +9,7 @@ import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.context import ForkServerContext
+from pathlib import Path
 
 from pydantic import SecretStr
 
@@ -43,6 +44,8 @@ class Job:
         restore: The exception to restore; 0 for none.
         verified: What the verification says.
         kill_at: Where the process is killed; empty for nowhere.
+        kubeconfig: The cluster's stand-in.
+        helm: The program in front of it.
     """
 
     ledger_url: str
@@ -54,6 +57,8 @@ class Job:
     restore: int = 0
     verified: bool = True
     kill_at: str = ""
+    kubeconfig: Path | None = None
+    helm: str = "helm"
 
 
 def engine_for(job: Job, boundary: Callable[[str], None] = lambda name: None) -> Engine:
@@ -62,8 +67,8 @@ def engine_for(job: Job, boundary: Callable[[str], None] = lambda name: None) ->
     github = GitHubClient(token=SecretStr(job.token), api_url=job.github_url, clock=clock)
     world = World(
         github=github,
-        kubernetes=KubernetesClient(None),
-        helm=HelmClient(None),
+        kubernetes=KubernetesClient(job.kubeconfig),
+        helm=HelmClient(job.kubeconfig, program=job.helm),
         product_login=job.login,
         clock=clock,
     )

@@ -24,6 +24,7 @@ from runbook.engine.entries import JournalEntry
 from runbook.engine.plan import Plan, PlanView
 from runbook.engine.schema import EffectRow
 from runbook.engine.states import EffectState
+from tests.runbook.effects.cluster_samples import CLUSTER, release_rollback
 from tests.runbook.effects.failed_delivery import failed_delivery
 from tests.runbook.effects.source_revert_samples import COMMITS, revert_commit, with_its_branch
 from tests.runbook.engine.databases import new_ledger_url
@@ -34,6 +35,7 @@ REPOSITORY = "acme/voice-agent"
 KILLED = -9
 SCENARIO: dict[str, Any] = {
     "bot": "runbook-bot",
+    "kubernetes": CLUSTER,
     "users": {"runbook-bot": {}, "alice": {}},
     "repositories": {
         REPOSITORY: {
@@ -74,7 +76,13 @@ class Sample:
     effect: Callable[[sandbox.Box], Effect]
     method: str
     path_end: str
+    undo_method: str = ""
     undo_path_end: str = ""
+
+    @property
+    def undo_is_alike(self) -> bool:
+        """The same request takes it back, with other content."""
+        return (self.method, self.path_end) == (self.undo_method, self.undo_path_end)
 
 
 SAMPLES = {
@@ -98,6 +106,7 @@ SAMPLES = {
         ),
         "POST",
         "/rerun-failed-jobs",
+        undo_method="POST",
         undo_path_end="/cancel",
     ),
     "open-issue": Sample(
@@ -126,9 +135,17 @@ SAMPLES = {
     "redeliver": Sample(failed_delivery, "POST", "/attempts"),
     "create-revert-commit": Sample(revert_commit, "POST", "/git/refs"),
     "open-pull-request": Sample(with_its_branch, "POST", "/pulls"),
+    "roll-back-release": Sample(
+        release_rollback, "POST", "/helm/rollback", undo_method="POST", undo_path_end="/helm/rollback"
+    ),
 }
 # Of each class the one with most to lose; the others run in `make integration`.
 ALWAYS = {"delete-cache-entries", "rerun-failed-jobs", "post-comment"}
+UNDOABLE = [
+    pytest.param(kind, marks=() if kind in ALWAYS else pytest.mark.integration)
+    for kind, sample in sorted(SAMPLES.items())
+    if sample.undo_path_end
+]
 
 
 def _cache(box: sandbox.Box, key: str) -> int:
@@ -166,7 +183,14 @@ def box() -> Iterator[sandbox.Box]:
 @pytest.fixture
 def job(box: sandbox.Box, tmp_path: Path) -> Job:
     """A process's work, without a plan yet."""
-    return Job(ledger_url=new_ledger_url(tmp_path), github_url=box.url, token=box.token, login="runbook-bot")
+    return Job(
+        ledger_url=new_ledger_url(tmp_path),
+        github_url=box.url,
+        token=box.token,
+        login="runbook-bot",
+        kubeconfig=box.kubernetes.kubeconfig,
+        helm=str(box.kubernetes.helm),
+    )
 
 
 def test_every_registered_effect_is_in_the_matrix() -> None:
@@ -197,7 +221,7 @@ def test_an_effect_whose_answer_was_lost_with_its_process_is_applied_once(
     """The hardest case: it took effect, no answer came, and the process died before asking."""
     sample = SAMPLES[kind]
     work = _enrol(job, sample.effect(box))
-    box.fail("500_after", method=sample.method, path_regex=".*", times=1)
+    _fail(box, "500_after", sample.method, sample.path_end)
 
     assert run_in_process(_with(work, kill_at="doubt.before")) == KILLED
     assert run_in_process(work) == 0
@@ -206,29 +230,36 @@ def test_an_effect_whose_answer_was_lost_with_its_process_is_applied_once(
     assert _applied(box, sample.method, sample.path_end) == 1
 
 
-def test_an_undo_whose_answer_was_lost_with_its_process_is_applied_once(box: sandbox.Box, job: Job) -> None:
-    sample = SAMPLES["rerun-failed-jobs"]
+@pytest.mark.parametrize("kind", UNDOABLE)
+def test_an_undo_whose_answer_was_lost_with_its_process_is_applied_once(
+    kind: str, box: sandbox.Box, job: Job
+) -> None:
+    sample = SAMPLES[kind]
     work = _with(_enrol(job, sample.effect(box)), verified=False)
-    box.fail("500_after", method="POST", path_regex=f".*{sample.undo_path_end}", times=1)
+    if sample.undo_is_alike:  # the effect itself is to be answered
+        assert run_in_process(_with(work, kill_at="undo-claim.before")) == KILLED
+    _fail(box, "500_after", sample.undo_method, sample.undo_path_end)
 
     assert run_in_process(_with(work, kill_at="undo-doubt.before")) == KILLED
     assert run_in_process(work) == 0
 
     assert _entry(work).state is EffectState.UNDONE
-    assert _applied(box, "POST", sample.undo_path_end) == 1
+    _assert_undone_once(box, sample)
 
 
+@pytest.mark.parametrize("kind", UNDOABLE)
 @pytest.mark.parametrize("boundary", UNDO_BOUNDARIES)
-def test_an_undo_killed_at_a_boundary_is_applied_once(boundary: str, box: sandbox.Box, job: Job) -> None:
-    sample = SAMPLES["rerun-failed-jobs"]
+def test_an_undo_killed_at_a_boundary_is_applied_once(
+    kind: str, boundary: str, box: sandbox.Box, job: Job
+) -> None:
+    sample = SAMPLES[kind]
     work = _with(_enrol(job, sample.effect(box)), verified=False)
 
     assert run_in_process(_with(work, kill_at=boundary)) == KILLED
     assert run_in_process(work) == 0
 
     assert _entry(work).state is EffectState.UNDONE
-    assert _applied(box, sample.method, sample.path_end) == 1
-    assert _applied(box, "POST", sample.undo_path_end) == 1
+    _assert_undone_once(box, sample)
 
 
 def test_a_repeated_notification_says_so(box: sandbox.Box, job: Job) -> None:
@@ -277,8 +308,21 @@ def _engine(job: Job) -> Iterator[Engine]:
         engine.ledger.close()
 
 
+def _fail(box: sandbox.Box, fault: str, method: str, path_end: str) -> None:
+    """Set a fault for one request; only one of the stand-ins has such a path."""
+    box.fail(fault, method=method, path_regex=path_end)
+    box.kubernetes.fail(fault, method=method, path_regex=path_end)
+
+
+def _assert_undone_once(box: sandbox.Box, sample: Sample) -> None:
+    sent = _applied(box, sample.method, sample.path_end)
+    assert sent == (2 if sample.undo_is_alike else 1)
+    if not sample.undo_is_alike:
+        assert _applied(box, sample.undo_method, sample.undo_path_end) == 1
+
+
 def _applied(box: sandbox.Box, method: str, path_end: str) -> int:
     return sum(
         bool(request["applied"]) and request["method"] == method and path_end in request["path"]
-        for request in box.requests
+        for request in [*box.requests, *box.kubernetes.requests]
     )

@@ -1,0 +1,58 @@
+"""A cluster for whoever tries an effect on it: one service that is a Helm release, good once and bad now."""
+
+from typing import Any
+
+import sandbox
+from runbook.clients.helm_client import HelmClient, HelmTimeouts
+from runbook.effects.releases import RollBackRelease
+from sandbox.helm.releases import Release
+
+NAMESPACE, RELEASE, WORKLOAD = "voice", "tts", "tts-service"
+GOOD, BAD = "ghcr.io/acme/tts:v1", "ghcr.io/acme/tts:v2-bad"
+CLUSTER: dict[str, Any] = {
+    "namespaces": {
+        NAMESPACE: {
+            "workloads": {
+                WORKLOAD: {
+                    "helm": RELEASE,
+                    "revisions": [{"image": GOOD, "ago": "3d"}, {"image": BAD, "ago": "1h"}],
+                }
+            }
+        }
+    },
+    "helm_releases": [
+        {
+            "name": RELEASE,
+            "namespace": NAMESPACE,
+            "revisions": [
+                {"ago": "3d", "workloads": [{"name": WORKLOAD, "images": GOOD}]},
+                {"ago": "1h", "workloads": [{"name": WORKLOAD, "images": BAD}]},
+            ],
+        }
+    ],
+}
+
+
+def helm_of(box: sandbox.Box, timeouts: HelmTimeouts | None = None) -> HelmClient:
+    """Return the product's Helm client on a sandbox."""
+    cluster = box.kubernetes
+    return HelmClient(cluster.kubeconfig, program=str(cluster.helm), timeouts=timeouts)
+
+
+def release_of(box: sandbox.Box) -> Release:
+    """Return the release as the sandbox keeps it."""
+    release: Release = box.kubernetes.state.releases.known[NAMESPACE, RELEASE]
+    return release
+
+
+def image_of(box: sandbox.Box) -> str:
+    """Return the image that the service's workload wants."""
+    template = box.kubernetes.state.workload(NAMESPACE, WORKLOAD).body["spec"]["template"]
+    return str(template["spec"]["containers"][0]["image"])
+
+
+def release_rollback(box: sandbox.Box) -> RollBackRelease:
+    """Return the effect that rolls the release back to its first revision."""
+    helm = helm_of(box)
+    standing, target = (helm.manifest(RELEASE, NAMESPACE, number) for number in (2, 1))
+    return RollBackRelease.of(RELEASE, NAMESPACE, before=(2, standing), after=(1, target))
