@@ -44,9 +44,9 @@ def served(revisions: Sequence[Revision], *, current: str, now: datetime) -> Map
 
 
 def _served(by_age: Sequence[Revision], place: int, *, current: str, now: datetime) -> TimeServed:
-    revision, older, newer = by_age[place], by_age[:place], by_age[place + 1 :]
-    left = any(other.number > revision.first_number for other in older)
+    revision, newer = by_age[place], by_age[place + 1 :]
     if not newer:
+        left = any(other.number > revision.number for other in by_age)
         if left or revision.name != current or revision.earlier_numbers:
             return TimeServed(
                 seconds=None, detail="an older revision took its place, and no object tells when"
@@ -59,7 +59,7 @@ def _served(by_age: Sequence[Revision], place: int, *, current: str, now: dateti
     )
     if following.first_number == revision.first_number + 1:
         return until
-    if left or any(_came_back(by_age, at) for at in range(place)):
+    if any(_came_back(by_age, at) for at in range(place)):
         return TimeServed(
             seconds=None, detail="an older revision was rolled back to, and no object tells when"
         )

@@ -163,6 +163,8 @@ def history(*made: tuple[int, float]) -> list[Revision]:
         (((1, 9), (4, 8), (3, 5), (5, 1)), [1, 3, None, 1]),
         # 2 was taken away by hand: 1 may have ended long before 3 was made.
         (((1, 9), (3, 1)), [None, 1]),
+        # 1 (now 4) was gone back to from 3, which came back as 6: 3 did not serve until 5 was made.
+        (((4, 9), (2, 8), (6, 7), (5, 2), (7, 1)), [1, None, None, None, 1]),
         # Garbage collection takes the oldest.
         (((7, 9), (8, 4)), [5, 4]),
         (((1, 3),), [3]),

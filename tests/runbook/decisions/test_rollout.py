@@ -32,6 +32,7 @@ EXCEEDED = "ProgressDeadlineExceeded"
             "progressing",
             'Waiting for deployment "tts" rollout to finish: 2 old replicas are pending termination...',
         ),
+        (DEPLOYMENT, {"replicas": 4}, "progressing", "1 old replicas are pending termination..."),
         (
             DEPLOYMENT,
             {"available": 2},
