@@ -15,13 +15,15 @@ from deployments.delivery_actions import PlanWaker, PrefectStarter, Starter
 from deployments.dispatching import run_until_told
 from runbook.clock import Clock, SystemClock
 from runbook.decisions.deliveries import Ignore, StartTriage, WakePlans, read_delivery
+from runbook.decisions.failed_deployments import StartRollback
 from runbook.engine.deliveries import Deliveries, Delivery
+from runbook.engine.executions import Executions
 from runbook.engine.leases import Lease, Leases
 from runbook.engine.ledger import Ledger
 from runbook.engine.plans import Plans
 from runbook.errors import Denied, LedgerError, Permanent, RunbookError, Transient, UsageError
 from runbook.policy import Policy, find_policy, load_policy
-from runbook.requests import Mode, TriageRequest
+from runbook.requests import Mode, RollbackImageRequest, TriageRequest
 from runbook.scrub import neutralise_terminal
 from runbook.settings import Settings
 
@@ -30,6 +32,7 @@ TARGET = "delivery-dispatcher"
 """What the one instance holds a lease on."""
 
 TRIAGE = "triage-failed-run"
+ROLLBACK = "rollback-image"
 FAILED_ATTEMPT = "runbook.attempt.failed"
 """The event that users' automations may wait for. A triage that one starts leaves, as the attempt is claimed."""
 
@@ -57,6 +60,7 @@ class DeliveryDispatcher:
         deliveries: The ledger's deliveries.
         policy: Gives the policy in force; where it cannot be read, nothing is done.
         starter: Starts runs.
+        executions: Where it is noted that the product asks for a rollback.
         wake: Wakes the plans of an issue; returns what was done.
         clock: What waits between the cycles.
     """
@@ -67,12 +71,14 @@ class DeliveryDispatcher:
         *,
         policy: Callable[[], Policy],
         starter: Starter,
+        executions: Executions,
         wake: Callable[[WakePlans, Policy], str],
         clock: Clock,
     ) -> None:
         self._deliveries = deliveries
         self._policy = policy
         self._starter = starter
+        self._executions = executions
         self._wake = wake
         self._clock = clock
         self._failures = 0
@@ -132,6 +138,8 @@ class DeliveryDispatcher:
                         return 0
                 case StartTriage() as wanted:
                     self._deliveries.done(ids, reason=self._started(wanted))
+                case StartRollback() as wanted:
+                    self._plan_rollback(wanted, ids)
         except LedgerError:
             raise
         except Permanent as error:
@@ -157,6 +165,28 @@ class DeliveryDispatcher:
         _LOG.info("Attempt %s is triaged by the run %s.", wanted.key, neutralise_terminal(name))
         self._announce(wanted, request)
         return f"run {name} was started"
+
+    def _plan_rollback(self, wanted: StartRollback, ids: Sequence[str]) -> None:
+        """Start a rollback, which plans and asks; where it is not deployed, that is all there is to say."""
+        if self._deliveries.handled(wanted.key):
+            self._deliveries.done(ids, reason="another delivery of this deployment was acted on before")
+            return
+        request = RollbackImageRequest(
+            repository=wanted.repository,
+            mode=Mode.APPLY,
+            services=wanted.services,
+            deployment_id=wanted.deployment_id,
+        )
+        self._executions.ask_as_product(procedure=ROLLBACK, request=request.canonical(), key=wanted.key)
+        try:
+            name = self._starter.start(ROLLBACK, request, idempotency_key=wanted.key)
+        except UsageError as error:
+            # Of no concern to other deliveries; sent again by hand, it is taken up anew.
+            self._deliveries.ignored(ids, reason=str(error))
+            _LOG.warning("No rollback is planned for %s: %s", wanted.key, error)
+            return
+        _LOG.info("A rollback for %s is planned by the run %s.", wanted.key, neutralise_terminal(name))
+        self._deliveries.done(ids, reason=f"run {name} was started")
 
     def _announce(self, wanted: StartTriage, request: TriageRequest) -> None:
         try:
@@ -261,6 +291,7 @@ def _dispatch(settings: Settings) -> NoReturn:
             Deliveries(ledger, clock=clock),
             policy=lambda: load_policy(policy_file),
             starter=starter,
+            executions=Executions(ledger, clock=clock),
             wake=PlanWaker(Plans(ledger, clock=clock)),
             clock=clock,
         )

@@ -165,7 +165,7 @@ def _facts(plan: StoredPlan, rule: ApprovalRule) -> tuple[tuple[str, str], ...]:
     asked = {
         RequesterKind.PERSON: clean(plan.requester or ""),
         RequesterKind.SCHEDULE: f"the schedule {clean(plan.requester or '')}",
-        RequesterKind.PRODUCT: "the runbook itself, after triage",
+        RequesterKind.PRODUCT: "the runbook itself",
         RequesterKind.UNNAMED: "nobody can tell",
     }[plan.requester_kind]
     facts = (

@@ -1,4 +1,4 @@
-"""What a webhook delivery asks for: start a triage, wake plans, or nothing, with the reason (R10).
+"""What a webhook delivery asks for: start a triage or a rollback, wake plans, or nothing, with the reason (R10).
 
 GitHub is asked again before anything happens, so a delivery needs to be neither new, nor true, nor in order: it
 only says where to look. Only the fields that are read are described here; GitHub may add others as it likes.
@@ -11,11 +11,13 @@ from typing import Annotated, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from runbook.decisions.approval import parse_command
+from runbook.decisions.failed_deployments import StartRollback, deployed_services
 from runbook.decisions.severity import AffectedRef, ref_of
 from runbook.errors import Permanent, UsageError
 from runbook.models import Frozen
 from runbook.policy import Policy, RepositoryPolicy
 from runbook.repository_name import RepositoryName
+from runbook.source_facts import FAILED_STATES
 
 KINDS = frozenset(
     {
@@ -46,6 +48,8 @@ class WhyIgnored(StrEnum):
     UNKNOWN_REPOSITORY = "the policy does not name its repository"
     UNREADABLE = "a field is missing or of another type than GitHub documents"
     NOT_FAILED = "the run did not fail"
+    NOT_BROKEN = "the deployment did not fail"
+    NO_SERVICE = "the policy names no service that this environment deploys"
     NO_COMMAND = "the comment is no /approve or /reject of a plan"
     NOT_BUILT = "the procedure that handles it is not built yet"
 
@@ -107,7 +111,7 @@ class WakePlans(Frozen):
         return f"{self.issues_repository}#{self.issue_number}:{self.digits}:{self.login}"
 
 
-Decision = StartTriage | WakePlans | Ignore
+Decision = StartTriage | StartRollback | WakePlans | Ignore
 
 
 class Malformed(Permanent):
@@ -231,8 +235,15 @@ class _DeploymentStatus(_Read):
     state: _Word
 
 
+class _Deployment(_Read):
+    id: _Id
+    sha: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}([0-9a-f]{24})?$")]
+    environment: Annotated[str, StringConstraints(max_length=255)]
+
+
 class _DeploymentStatusEvent(_Read):
     deployment_status: _DeploymentStatus
+    deployment: _Deployment
 
 
 _Fields = TypeVar("_Fields", bound=_Read)
@@ -313,14 +324,29 @@ def _alert(payload: bytes, envelope: _Envelope, name: str, policy: Policy) -> De
 
 
 def _deployment_status(payload: bytes, envelope: _Envelope, name: str, policy: Policy) -> Decision:
-    if _served(policy, name) is None:
+    repository = _served(policy, name)
+    if repository is None:
         return Ignore(why=WhyIgnored.UNKNOWN_REPOSITORY)
+    if envelope.action != "created":
+        return Ignore(why=WhyIgnored.OTHER_ACTION, detail=envelope.action)
     fields = _read(_DeploymentStatusEvent, payload)
     if isinstance(fields, Ignore):
         return fields
-    if fields.deployment_status.state in {"failure", "error"}:
-        return Ignore(why=WhyIgnored.NOT_BUILT, detail="a deployment failed")
-    return Ignore(why=WhyIgnored.NOT_FAILED, detail=f"deployment {fields.deployment_status.state}")
+    if fields.deployment_status.state not in FAILED_STATES:
+        return Ignore(why=WhyIgnored.NOT_BROKEN, detail=fields.deployment_status.state)
+    deployment = fields.deployment
+    services = deployed_services(
+        policy.services, repository=repository.name, environment=deployment.environment
+    )
+    if not services:
+        return Ignore(why=WhyIgnored.NO_SERVICE, detail=f"deployment {deployment.id}")
+    return StartRollback(
+        repository=repository.name,
+        services=services,
+        deployment_id=deployment.id,
+        sha=deployment.sha,
+        environment=deployment.environment,
+    )
 
 
 _DECIDERS: Mapping[str, Callable[[bytes, _Envelope, str, Policy], Decision]] = {

@@ -37,6 +37,7 @@ class Requester:
 
 
 BY_PRODUCT = Requester(RequesterKind.PRODUCT, PRODUCT)
+_AS_PRODUCT = "@product"  # in a request's row; no account's login holds this sign
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,31 @@ class Executions:
             self._audit(session, requester, "run.requested", key, {"procedure": procedure})
         return key
 
+    def ask_as_product(self, *, procedure: str, request: Mapping[str, Any], key: str) -> None:
+        """Note that the product itself asks, before the run is created; asked again, the same row stands.
+
+        Args:
+            procedure: The procedure.
+            request: Its parameters.
+            key: The idempotency key to create the run with: a run of this flow with this key is created once.
+        """
+        asked = digest(request)
+        with self._ledger.write() as session:
+            row = session.get(RequestRow, key)
+            if row is not None:
+                if row.execution_id is None:  # the policy may have changed since it was tried before
+                    row.procedure, row.request_digest = procedure, asked
+                return
+            row = RequestRow(
+                id=key,
+                procedure=procedure,
+                request_digest=asked,
+                requester=_AS_PRODUCT,
+                created_at=self._clock.now(),
+            )
+            session.add(row)
+            self._audit(session, PRODUCT, "run.requested", key, {"procedure": procedure})
+
     def begin(
         self,
         execution_id: str,
@@ -128,7 +154,7 @@ class Executions:
             repository: The repository it is about.
             subject: What it is about, for people (``run 42 of ci-test.yml``).
             request: Its parameters, as JSON data.
-            idempotency_key: The run's; names the row that :meth:`ask` wrote.
+            idempotency_key: The run's; names the row that :meth:`ask` or :meth:`ask_as_product` wrote.
             requester: Who asked, where that is not to be looked up: triage, a declared schedule.
 
         Raises:
@@ -311,6 +337,8 @@ class Executions:
         ):
             return None, RequesterKind.UNNAMED
         row.execution_id = execution_id
+        if row.requester == _AS_PRODUCT:
+            return BY_PRODUCT.name, BY_PRODUCT.kind
         return row.requester, RequesterKind.PERSON
 
     def _audit(self, session: Session, actor: str, event: str, subject: str, body: dict[str, Any]) -> None:

@@ -21,6 +21,7 @@ from deployments.delivery_actions import PlanWaker, PrefectStarter
 from deployments.delivery_dispatcher import (
     LONGEST_BACKOFF_SECONDS,
     POLL_SECONDS,
+    ROLLBACK,
     TARGET,
     TRIAGE,
     DeliveryDispatcher,
@@ -40,7 +41,7 @@ from runbook.engine.plans import Plans, StoredPlan
 from runbook.engine.schema import PlanRow
 from runbook.errors import Conflict, Denied, LedgerError, PolicyError, RunbookError, Transient, UsageError
 from runbook.policy import Policy
-from runbook.requests import Mode, ProcedureRequest, TriageRequest
+from runbook.requests import Mode, ProcedureRequest, RollbackImageRequest, TriageRequest
 from runbook.settings import Settings
 from tasks.waking import Woken
 from tests.deployments.gateway.conftest import connected
@@ -61,7 +62,7 @@ class Prefect:
         self.after: Callable[[], None] = lambda: None
 
     def start(self, procedure: str, request: ProcedureRequest, *, idempotency_key: str) -> str:
-        assert procedure == TRIAGE
+        assert procedure == (ROLLBACK if isinstance(request, RollbackImageRequest) else TRIAGE)
         self.calls.append(idempotency_key)
         trouble = self.trouble(idempotency_key)
         if trouble is not None:
@@ -137,7 +138,14 @@ def new_desk(ledger: Ledger, clock: VirtualClock) -> Callable[..., Desk]:
 
     def make(policy: Callable[[], Policy] = lambda: POLICY) -> Desk:
         deliveries = Deliveries(ledger, clock=clock)
-        dispatcher = DeliveryDispatcher(deliveries, policy=policy, starter=prefect, wake=wake, clock=clock)
+        dispatcher = DeliveryDispatcher(
+            deliveries,
+            policy=policy,
+            starter=prefect,
+            executions=Executions(ledger, clock=clock),
+            wake=wake,
+            clock=clock,
+        )
         return Desk(dispatcher, deliveries, prefect, clock, woken)
 
     return make
@@ -163,6 +171,61 @@ def test_failed_attempt_is_triaged_in_apply_mode_under_its_own_key(desk: Desk) -
         "run_attempt": 3,
     }
     assert desk.dispatcher.cycle() == 0
+
+
+def failed_deployment(deployment_id: int, state: str = "failure") -> bytes:
+    """Return what GitHub sends of a deployment."""
+    return body_of(
+        action="created",
+        deployment_status={"state": state},
+        deployment={"id": deployment_id, "sha": 40 * "a", "environment": "production"},
+    )
+
+
+def test_failed_deployment_starts_one_rollback_that_the_product_asks_for(
+    ledger: Ledger, clock: VirtualClock, desk: Desk
+) -> None:
+    key = f"{REPOSITORY}:deployment:9"
+    desk.receive(failed_deployment(9), failed_deployment(9, "error"), event="deployment_status", key=key)
+    desk.work(seconds=10)
+    desk.receive(failed_deployment(9), event="deployment_status", key=key)
+    desk.receive(failed_deployment(10, "success"), event="deployment_status")
+    desk.work(seconds=10)
+    assert desk.prefect.calls == [key]
+    request = desk.prefect.runs[key].canonical()
+    assert request == {
+        "repository": REPOSITORY,
+        "mode": "apply",
+        "services": ["tts-service"],
+        "deployment_id": 9,
+    }
+    assert (desk.count(DeliveryState.DONE), desk.count(DeliveryState.IGNORED)) == (3, 1)
+    execution = Executions(ledger, clock=clock).begin(
+        "e1", procedure=ROLLBACK, repository=REPOSITORY, subject="s", request=request, idempotency_key=key
+    )
+    assert execution.requester_kind is BY_PRODUCT.kind
+
+
+def test_rollback_that_is_not_deployed_is_refused_and_holds_up_no_triage(desk: Desk) -> None:
+    def refuse(key: str) -> RunbookError | None:
+        return UsageError("rollback-image is not deployed at x.") if ":deployment:" in key else None
+
+    desk.prefect.trouble = refuse
+    desk.receive(failed_deployment(9), event="deployment_status")
+    desk.receive(run_payload(42))
+    desk.dispatcher.cycle()
+    assert list(desk.prefect.runs) == [key_of(42)]
+    assert desk.dispatcher.pause_seconds == POLL_SECONDS
+    assert desk.count(DeliveryState.IGNORED) == 1
+
+
+def test_rollback_is_asked_for_again_while_prefect_is_away(desk: Desk) -> None:
+    away = [Transient("The Prefect server answered 503.")] * 3
+    desk.prefect.trouble = lambda key: away.pop() if away else None
+    desk.receive(failed_deployment(9), event="deployment_status")
+    desk.work(seconds=120)
+    assert list(desk.prefect.runs) == [f"{REPOSITORY}:deployment:9"]
+    assert desk.count(DeliveryState.DONE) == 1
 
 
 def test_failed_attempt_is_announced_and_nothing_depends_on_it(desk: Desk) -> None:
@@ -323,7 +386,12 @@ def test_wake_that_fails_holds_up_no_start(
 
     desk = new_desk()
     desk.dispatcher = DeliveryDispatcher(
-        desk.deliveries, policy=lambda: POLICY, starter=desk.prefect, wake=wake, clock=clock
+        desk.deliveries,
+        policy=lambda: POLICY,
+        starter=desk.prefect,
+        executions=Executions(ledger, clock=clock),
+        wake=wake,
+        clock=clock,
     )
     comment = {"body": "/approve 0123456789abcdef", "user": {"login": "alice"}}
     desk.receive(body_of(action="created", comment=comment, issue={"number": 7}), event="issue_comment")

@@ -12,7 +12,20 @@ SECRET = "correct-horse-battery"
 REPOSITORY = "acme/voice-agent"
 PATH = "/webhooks/github"
 POLICY: Policy = parse_policy(
-    {"repositories": [{"name": REPOSITORY}], "approvals": {"approvers": ["alice", "bob"]}}
+    {
+        "repositories": [{"name": REPOSITORY}],
+        "approvals": {"approvers": ["alice", "bob"]},
+        "services": [
+            {
+                "name": "tts-service",
+                "repository": REPOSITORY,
+                "namespace": "voice-agent",
+                "image": "ghcr.io/acme/tts",
+                "dockerfile": "Dockerfile",
+                "environments": ["production"],
+            }
+        ],
+    }
 )
 
 

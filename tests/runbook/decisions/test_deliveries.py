@@ -18,8 +18,21 @@ from runbook.decisions.deliveries import (
     is_failed,
     read_delivery,
 )
+from runbook.decisions.failed_deployments import StartRollback, deployed_services
 from runbook.decisions.severity import AffectedRef
 from runbook.policy import Policy, parse_policy
+
+
+def _service(name: str, environments: tuple[str, ...]) -> dict[str, Any]:
+    return {
+        "name": name,
+        "repository": "acme/voice-agent",
+        "namespace": "voice-agent",
+        "image": f"ghcr.io/acme/{name}",
+        "dockerfile": "Dockerfile",
+        "environments": environments,
+    }
+
 
 POLICY: Policy = parse_policy(
     {
@@ -31,6 +44,11 @@ POLICY: Policy = parse_policy(
             },
         ],
         "approvals": {"approvers": ["alice"]},
+        "services": [
+            _service("tts-service", ("production", "staging")),
+            _service("agent-service", ("Production",)),
+            _service("docs", ()),
+        ],
     }
 )
 DIGITS = "0123456789abcdef"
@@ -52,6 +70,16 @@ def comment_event(body: str | None = f"/approve {DIGITS}", **changes: Any) -> di
         "issue": {"number": 7},
         "repository": {"full_name": "ACME/incidents"},
     } | changes
+
+
+def deployment_event(state: str = "failure", **changes: Any) -> dict[str, Any]:
+    deployment = {"id": 9, "sha": 40 * "a", "environment": "production", "ref": "main"}
+    return {
+        "action": "created",
+        "repository": {"full_name": "Acme/voice-agent"},
+        "deployment_status": {"state": state, "description": "boom"},
+        "deployment": deployment | changes,
+    }
 
 
 def decide(event: str, payload: object) -> Decision:
@@ -148,24 +176,46 @@ def test_cancelled_is_a_failure_on_the_default_branch_and_releases_alone(ref: Af
             {"action": "created", "repository": {"full_name": "acme/voice-agent"}},
             WhyIgnored.NOT_BUILT,
         ),
+        ("deployment_status", deployment_event("success"), WhyIgnored.NOT_BROKEN),
+        ("deployment_status", deployment_event("in_progress"), WhyIgnored.NOT_BROKEN),
+        ("deployment_status", deployment_event(environment="preview"), WhyIgnored.NO_SERVICE),
+        ("deployment_status", deployment_event() | {"action": "edited"}, WhyIgnored.OTHER_ACTION),
         (
             "deployment_status",
-            {
-                "action": "created",
-                "repository": {"full_name": "acme/voice-agent"},
-                "deployment_status": {"state": "failure"},
-            },
-            WhyIgnored.NOT_BUILT,
+            deployment_event() | {"repository": {"full_name": "acme/other"}},
+            WhyIgnored.UNKNOWN_REPOSITORY,
         ),
-        (
-            "deployment_status",
-            {"repository": {"full_name": "acme/voice-agent"}, "deployment_status": {"state": "success"}},
-            WhyIgnored.NOT_FAILED,
-        ),
+        ("deployment_status", deployment_event(sha="HEAD; rm -rf"), WhyIgnored.UNREADABLE),
+        ("deployment_status", deployment_event(id="9"), WhyIgnored.UNREADABLE),
+        ("deployment_status", deployment_event(environment="x" * 256), WhyIgnored.UNREADABLE),
     ],
 )
 def test_whatever_leads_to_nothing_says_why(event: str, payload: object, reason: WhyIgnored) -> None:
     assert why(event, payload) is reason
+
+
+@pytest.mark.parametrize("state", ["failure", "error"])
+@pytest.mark.parametrize(
+    ("environment", "services"),
+    [("production", ("tts-service", "agent-service")), ("STAGING", ("tts-service",))],
+)
+def test_failed_deployment_asks_for_a_rollback_of_what_its_environment_deploys(
+    state: str, environment: str, services: tuple[str, ...]
+) -> None:
+    decision = decide("deployment_status", deployment_event(state, environment=environment))
+    assert decision == StartRollback(
+        repository="acme/voice-agent",
+        services=services,
+        deployment_id=9,
+        sha=40 * "a",
+        environment=environment,
+    )
+    assert isinstance(decision, StartRollback)
+    assert decision.key == "acme/voice-agent:deployment:9"
+
+
+def test_services_of_another_repository_are_none_of_its_deployments() -> None:
+    assert deployed_services(POLICY.services, repository="acme/other", environment="production") == ()
 
 
 @pytest.mark.parametrize(
@@ -236,6 +286,11 @@ _PLACES = (
     ("workflow_run", "head_branch"),
     ("workflow_run", "event"),
     ("workflow_run", "head_repository"),
+    ("deployment_status", "state"),
+    ("deployment",),
+    ("deployment", "id"),
+    ("deployment", "sha"),
+    ("deployment", "environment"),
 )
 
 
@@ -243,11 +298,11 @@ _PLACES = (
 def test_any_value_anywhere_is_a_decision_and_never_an_error(
     event: str, place: tuple[str, ...], value: object
 ) -> None:
-    payload: dict[str, Any] = comment_event() | run_event() | {"deployment_status": {"state": "failure"}}
+    payload: dict[str, Any] = comment_event() | run_event() | deployment_event()
     inside = payload
     for name in place[:-1]:
         inside = inside[name]
     inside[place[-1]] = value
     reading = read_delivery(event, json.dumps(payload).encode(), policy=POLICY)
-    assert isinstance(reading.decision, StartTriage | WakePlans | Ignore)
+    assert isinstance(reading.decision, StartTriage | StartRollback | WakePlans | Ignore)
     assert reading.action.replace("_", "a").isalpha() or not reading.action

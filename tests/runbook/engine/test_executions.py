@@ -44,6 +44,32 @@ def test_a_run_with_its_request_row_has_a_named_requester(executions: Executions
     assert (execution.requester, execution.requester_kind) == ("alice", RequesterKind.PERSON)
 
 
+def test_a_run_that_the_product_asked_for_has_the_product_as_requester(executions: Executions) -> None:
+    executions.ask_as_product(procedure=PROCEDURE, request=REQUEST, key="acme/x:deployment:9")
+    execution = begin(executions, idempotency_key="acme/x:deployment:9")
+    assert (execution.requester, execution.requester_kind) == (BY_PRODUCT.name, RequesterKind.PRODUCT)
+
+
+def test_the_product_may_ask_again_with_what_the_policy_says_by_now(executions: Executions) -> None:
+    """Between two tries to start a run the policy may have got another service."""
+    executions.ask_as_product(procedure=PROCEDURE, request={"everything": False}, key="k")
+    executions.ask_as_product(procedure=PROCEDURE, request=REQUEST, key="k")
+    assert begin(executions, idempotency_key="k").requester_kind is RequesterKind.PRODUCT
+    executions.ask_as_product(procedure=PROCEDURE, request={"everything": False}, key="k")
+    second = begin(executions, "e2", idempotency_key="k", request={"everything": False})
+    assert second.requester_kind is RequesterKind.UNNAMED
+
+
+def test_nobody_borrows_the_products_name_by_another_request_or_by_being_called_so(
+    executions: Executions,
+) -> None:
+    executions.ask_as_product(procedure=PROCEDURE, request=REQUEST, key="k")
+    other = begin(executions, "e1", idempotency_key="k", request={"everything": False})
+    key = executions.ask(procedure=PROCEDURE, request=REQUEST, requester=BY_PRODUCT.name)
+    namesake = begin(executions, "e2", idempotency_key=key)
+    assert (other.requester_kind, namesake.requester_kind) == (RequesterKind.UNNAMED, RequesterKind.PERSON)
+
+
 @pytest.mark.parametrize(
     "changes",
     [{"request": {"everything": True}}, {"procedure": "sweep"}],
