@@ -16,6 +16,7 @@ from tests.runbook.engine.passing import let_pass
 from tests.runbook.engine.test_kill_matrix import REPOSITORY
 from tests.runbook.engine.test_kill_matrix import SCENARIO as PLAIN
 
+_RUN = PLAIN["repositories"][REPOSITORY]["runs"][0]
 SCENARIO: dict[str, Any] = {
     **PLAIN,
     "users": {**PLAIN["users"], "bob": {}, "carol": {}},
@@ -23,6 +24,7 @@ SCENARIO: dict[str, Any] = {
         REPOSITORY: {
             **PLAIN["repositories"][REPOSITORY],
             "roles": {"runbook-bot": "write", "alice": "admin", "bob": "read", "carol": "write"},
+            "runs": [{**_RUN, "jobs": [{**_RUN["jobs"][0], "rerun": {"seconds": 86_400}}]}],
         }
     },
 }

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+import requests
 
 import sandbox
 from runbook.clock import VirtualClock
@@ -28,6 +29,16 @@ from tests.runbook.leaving import (
 )
 
 START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
+CLUSTER = {
+    "images": {"ghcr.io/acme/vibevoice-tts:v9": {"digest": BAD.partition("@")[2]}},
+    "namespaces": {
+        "voice-agent": {
+            "workloads": {
+                "tts-service": {"revisions": [{"image": "ghcr.io/acme/vibevoice-tts:v1", "ago": "1h"}]}
+            }
+        }
+    },
+}
 
 
 @dataclass
@@ -64,26 +75,28 @@ class Stage:
 @pytest.fixture
 def stage(tmp_path: Path) -> Iterator[Stage]:
     """An installation under the example policy."""
-    with sandbox.running(SCENARIO) as box:
+    clock = VirtualClock(START)
+    with sandbox.running({**SCENARIO, "kubernetes": CLUSTER}, clock=clock) as box:
         environment = {
             "HOME": str(tmp_path),
             "GITHUB_API_URL": box.url,
             "GITHUB_TOKEN": box.token,
             "RUNBOOK_LEDGER_URL": new_ledger_url(tmp_path),
             "RUNBOOK_POLICY": str(Path(__file__).parents[2] / "runbook.toml"),
+            "KUBECONFIG": str(box.kubernetes.kubeconfig),
         }
-        clock = VirtualClock(START)
         here = Installation.open(Settings.from_environment(environment), clock=clock)
         yield Stage(here=here, box=box, clock=clock)
         here.ledger.close()
         here.github.close()
+        here.kubernetes.close()
 
 
 def test_nothing_that_is_left_costs_nothing(stage: Stage) -> None:
     stage.box.requests.clear()
     made = stage.sweep()
     assert (made.done, made.failed) == ([], [])
-    assert stage.box.requests == []
+    assert (stage.box.requests, stage.box.kubernetes.requests) == ([], [])
 
 
 def test_what_is_due_is_restored_and_said_once(stage: Stage) -> None:
@@ -170,7 +183,7 @@ def test_sighting_opens_issue_and_incident_again_and_is_said_once_a_day(stage: S
     assert bar.incident_id is not None
     assert stage.here.engine.incidents.get(bar.incident_id).state is IncidentState.OPEN
     (said,) = stage.said
-    assert f"**It is back:** {BAD}"[:60] in said
+    assert f"**It is back:** {BAD.partition('@')[0]}" in said
 
     stage.clock.sleep(24 * 3600)
     issue.state = "closed"
@@ -178,6 +191,33 @@ def test_sighting_opens_issue_and_incident_again_and_is_said_once_a_day(stage: S
     exceptions.seen(bar.id, "tts-service in voice-agent", stage.clock.now())
     _tell(stage)
     assert (len(stage.said), issue.state) == (2, "open")
+
+
+def test_barred_image_that_runs_again_is_found_in_the_cluster(stage: Stage) -> None:
+    bar = leave_bar(stage.here, stage.box)
+    stage.sweep()
+    assert stage.said == []
+    deploy = {"namespace": "voice-agent", "name": "tts-service", "images": "ghcr.io/acme/vibevoice-tts:v9"}
+    requests.post(f"{stage.box.kubernetes.url}/_sandbox/deploy", json=deploy, timeout=5).raise_for_status()
+    stage.clock.sleep(600)
+    made = stage.sweep()
+    assert made.failed == []
+    (said,) = stage.said
+    assert "in tts-service in voice-agent (as ghcr.io/acme/vibevoice-tts:v9; pods: tts-service-" in said
+    assert stage.box.repository.issues[issue_of(stage.box)].state == "open"
+    assert stage.here.engine.exceptions.get(bar.id).seen_at == stage.clock.now()
+
+
+def test_cluster_that_is_away_is_said_and_hinders_nothing_else(stage: Stage) -> None:
+    leave_bar(stage.here, stage.box)
+    owed = leave_obligation(stage.here, stage.box)
+    stage.clock.sleep(4 * 3600)
+    stage.box.kubernetes.fail("503", times=99)
+    made = stage.sweep()
+    assert made.failed == []
+    assert any("runs a barred image cannot be told" in line for line in made.done)
+    assert [body.count("Still owed") for body in stage.said] == [1]
+    assert stage.here.engine.exceptions.get(owed.id).escalated
 
 
 def test_incident_taken_for_closed_by_hand_before_its_issue_was_open_again_is_open_in_the_end(
