@@ -115,7 +115,7 @@ def require_only_records(stage: Stage, teller: Teller) -> None:
     Raises:
         StoryBroken: Something was.
     """
-    writes = [entry for entry in stage.requests_by_product() if entry["method"] != "GET"]
+    writes = [entry for entry in stage.requests_by_product() if entry["method"] not in ("GET", "HEAD")]
     effects = effects_among(writes)
     if effects:
         raise StoryBroken(f"Written without approval: {', '.join(effects)}.")
