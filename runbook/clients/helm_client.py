@@ -88,10 +88,11 @@ class HelmClient:
             *("history", release, f"--namespace={namespace}", "--output=json", f"--max={MOST_REVISIONS}"),
         )
         try:
-            revisions = [_revision(entry) for entry in json.loads(text)]
-        except (ValueError, KeyError, TypeError) as error:
+            revisions = _revisions(json.loads(text))
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise Permanent(
-                f"The history of release {release} in {namespace} is not the JSON that Helm 3 and 4 give: {error!r}",
+                f"The history of release {release} in {namespace} is not the JSON that Helm 3 and 4 give: "
+                f"{helm_errors.said(repr(error))}.",
                 unchanged="Nothing was changed.",
                 next_step="see what `helm version` says of the program that RUNBOOK_HELM names",
             ) from error
@@ -188,10 +189,19 @@ def _check(release: str, namespace: str, revision: int = 1) -> None:
         raise UsageError(f"{revision} is not a revision: they count from 1.", unchanged="Nothing was sent.")
 
 
+def _revisions(entries: Any) -> list[HelmRevision]:
+    if not isinstance(entries, list):
+        raise TypeError(f"a list is wanted, not {type(entries).__name__}")
+    return [_revision(entry) for entry in entries]
+
+
 def _revision(entry: dict[str, Any]) -> HelmRevision:
+    updated_at = datetime.fromisoformat(entry["updated"])
+    if updated_at.tzinfo is None:
+        raise ValueError("a time without its offset from UTC")
     return HelmRevision(
         revision=int(entry["revision"]),
-        updated_at=datetime.fromisoformat(entry["updated"]),
+        updated_at=updated_at,
         status=helm_errors.said(str(entry["status"])),
         chart=helm_errors.said(str(entry.get("chart") or "")),
         app_version=helm_errors.said(str(entry.get("app_version") or "")),
