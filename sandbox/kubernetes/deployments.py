@@ -63,14 +63,16 @@ def _add_set(state: "State", thing: Thing) -> Thing:
 def _annotate(thing: Thing, new: Thing, least: int) -> None:
     """Number the ReplicaSet that is wanted now, and give it the Deployment's annotations, change-cause too."""
     before = number_of(new)
-    for name, value in thing.annotations.items():
-        if name not in NOT_COPIED:
-            new.annotations[name] = value
+    new.annotations.update(_copied(thing))
     if before < least:
         new.annotations[REVISION] = str(least)
         if before:
             earlier = new.annotations.get(HISTORY)
             new.annotations[HISTORY] = f"{earlier},{before}" if earlier else str(before)
+
+
+def _copied(thing: Thing) -> dict[str, str]:
+    return {name: value for name, value in thing.annotations.items() if name not in NOT_COPIED}
 
 
 def current_set(state: "State", thing: Thing) -> Thing | None:
@@ -167,6 +169,9 @@ def judge(state: "State", thing: Thing, status: Json) -> None:
     new = current_set(state, thing)
     if new is None or thing.body["spec"].get("paused"):
         return
+    if not _copied(thing).items() <= new.annotations.items():  # annotated after it was deployed
+        new.annotations.update(_copied(thing))
+        state.touch(new)
     before = condition(status, "Progressing")
     progressed = (
         updated > old.get("updatedReplicas", 0)

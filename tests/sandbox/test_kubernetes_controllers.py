@@ -72,6 +72,16 @@ def test_the_deployments_change_cause_is_copied_to_the_revision_that_is_put_back
     assert replica_sets(state, app)[3].annotations[CHANGE_CAUSE] == "deploy a:2"
 
 
+def test_an_annotation_that_comes_after_the_deploy_is_copied_too() -> None:
+    state = cluster("a:1")
+    app = state.workload("n", "app")
+    body = copy.deepcopy(app.body)
+    body["metadata"]["annotations"][CHANGE_CAUSE] = "said later"
+    assert state.replace(app, body)
+    pass_time(state, 1)
+    assert replica_sets(state, app)[1].annotations[CHANGE_CAUSE] == "said later"
+
+
 def test_revision_and_observed_generation_trail_a_write() -> None:
     state = cluster("a:1")
     app = state.workload("n", "app")
