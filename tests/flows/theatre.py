@@ -29,6 +29,8 @@ from runbook.errors import Transient
 from runbook.installation import Installation
 from runbook.requests import Mode, ProcedureRequest, SweepRequest, TriageRequest
 from runbook.settings import Settings
+from sandbox.box import KubernetesBox
+from tests.flows.fleet_scenario import cluster
 
 STORIES = 40
 STEP_SECONDS = 240.0
@@ -139,6 +141,11 @@ class Theatre:
     folder: Path
     workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
     _next: int = 0
+
+    @property
+    def cluster(self) -> KubernetesBox:
+        """The stand-in for Kubernetes."""
+        return self.box.kubernetes
 
     def own_repository(self) -> str:
         """Give a story its repository."""
@@ -366,12 +373,17 @@ def open_theatre(folder: Path) -> Iterator[Theatre]:
     policy = folder / "runbook.toml"
     tables = "".join(f'[[repositories]]\nname = "{repository_name(n)}"\n' for n in range(STORIES))
     policy.write_text(POLICY.format(repositories=tables, resume_counts=RESUME_COUNTS))
-    with sandbox.running(scenario()) as box, Supervisor(state_directory=folder / "state") as up:
+    with (
+        sandbox.running({**scenario(), "kubernetes": cluster()}) as box,
+        Supervisor(state_directory=folder / "state") as up,
+    ):
         flows = {
             "RUNBOOK_POLICY": str(policy),
             "RUNBOOK_LEDGER_URL": f"sqlite:///{folder}/ledger.db",
             "GITHUB_API_URL": box.url,
             "GITHUB_TOKEN": box.token,
+            "KUBECONFIG": str(box.kubernetes.kubeconfig),
+            "RUNBOOK_HELM": str(box.kubernetes.helm),
         }
         up.start_prefect_server()
         up.deploy_all()
