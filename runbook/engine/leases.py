@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from runbook.clock import Clock
@@ -76,15 +77,20 @@ class Leases:
         Raises:
             Fenced: Somebody else took over.
         """
-        for target, token in lease.tokens.items():
-            row = session.get(LeaseRow, target)
-            if row is None or row.token != token or row.execution_id != lease.execution_id:
+        # Two statements, however many targets: a set of fifty is renewed before each of its fifty effects.
+        ours = _ours(session, lease)
+        for target in lease.tokens:
+            if target not in ours:
                 raise Fenced(
                     f"The lease on {target} was taken over by another process.",
                     unchanged="This process has sent nothing since.",
                     next_step="nothing: the other process goes on",
                 )
-            row.expires_at = self._clock.now() + self._length
+        session.execute(
+            update(LeaseRow)
+            .where(LeaseRow.target.in_(ours))
+            .values(expires_at=self._clock.now() + self._length)
+        )
 
     def keep(self, lease: Lease) -> None:
         """Renew in a transaction of its own: for long waits between effects."""
@@ -94,11 +100,11 @@ class Leases:
     def release(self, lease: Lease) -> None:
         """Give back what is still ours; the tokens stay, so that they never repeat."""
         with self._ledger.write() as session:
-            for target, token in lease.tokens.items():
-                row = session.get(LeaseRow, target)
-                if row is not None and row.token == token:
-                    row.execution_id = None
-                    row.expires_at = self._clock.now()
+            session.execute(
+                update(LeaseRow)
+                .where(LeaseRow.target.in_(_ours(session, lease)))
+                .values(execution_id=None, expires_at=self._clock.now())
+            )
 
     def _try(self, targets: tuple[str, ...], execution_id: str) -> tuple[Lease | None, str]:
         now = self._clock.now()
@@ -120,3 +126,11 @@ class Leases:
                 row.expires_at = now + self._length
                 tokens[target] = row.token
         return Lease(execution_id=execution_id, tokens=tokens), ""
+
+
+def _ours(session: Session, lease: Lease) -> frozenset[str]:
+    """Return the targets that nobody took over."""
+    query = select(LeaseRow.target, LeaseRow.token).where(
+        LeaseRow.target.in_(lease.tokens), LeaseRow.execution_id == lease.execution_id
+    )
+    return frozenset(target for target, token in session.execute(query) if token == lease.tokens[target])

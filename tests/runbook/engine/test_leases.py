@@ -3,8 +3,10 @@
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
+from sqlalchemy import Engine, event
 
 from runbook.clock import VirtualClock
 from runbook.engine.leases import Fenced, Lease, Leases
@@ -144,6 +146,30 @@ def test_losing_one_of_several_targets_loses_the_whole(leases: Leases, ledger: L
     with ledger.write() as session:
         session.get_one(LeaseRow, "b").token += 1
     assert not keep(leases, lease)
+
+
+def test_a_large_set_is_renewed_by_as_few_statements_as_a_small_one(
+    leases: Leases, ledger: Ledger, clock: VirtualClock
+) -> None:
+    def statements(count: int) -> int:
+        lease = leases.acquire(tuple(f"{count}/{n}" for n in range(count)), execution_id="e1")
+        clock.sleep(1)
+        found: list[str] = []
+
+        def note(connection: Any, cursor: Any, statement: str, *rest: Any) -> None:
+            found.append(statement)
+
+        event.listen(Engine, "before_cursor_execute", note)
+        try:
+            leases.keep(lease)
+        finally:
+            event.remove(Engine, "before_cursor_execute", note)
+        with ledger.read() as session:
+            expiries = {session.get_one(LeaseRow, target).expires_at for target in lease.tokens}
+        assert expiries == {clock.now() + LONG}
+        return len(found)
+
+    assert statements(50) == statements(2)
 
 
 def test_a_lease_given_back_cannot_be_used_and_giving_it_back_twice_robs_nobody(leases: Leases) -> None:
