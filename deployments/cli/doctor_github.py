@@ -1,22 +1,15 @@
-"""``runbook doctor`` on GitHub: who we are there, and whether we may do each thing that procedures do.
+"""``runbook doctor`` on GitHub: who we are there, and whether we may do each thing that procedures do."""
 
-Whether a write is allowed is asked by a write that can change nothing: on a number that no cache and no issue has.
-GitHub refuses a missing permission before it looks for the thing, and says which permission it was.
-"""
-
-from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from deployments.cli.doctor_findings import Finding, Findings, attempt, failed, good, warning
+from deployments.cli.doctor_permissions import NOBODYS_NUMBER, Need, allowed
+from deployments.cli.doctor_rollback import rollback_permissions
 from deployments.product_account import require_named_account
 from runbook.clients.github_client import GitHubClient
-from runbook.errors import Denied, Gone, NotFound, RunbookError
+from runbook.errors import Denied, RunbookError
 from runbook.models import Permission, RepositoryFacts, TokenFacts
 from runbook.policy import LOW_RISK, Policy, RepositoryPolicy
-
-NOBODYS_NUMBER = 0
-"""GitHub numbers caches and issues from 1."""
 
 _NO_KEY = "runbook-doctor-looks-whether-it-may-list"
 _EXPIRES_SOON = timedelta(days=14)
@@ -76,7 +69,8 @@ def _repository(github: GitHubClient, policy: Policy, repository: RepositoryPoli
         return
     yield _seen(repository, facts)
     for need in _needed(github, repository):
-        yield _allowed(github, f"{name}: {need.what}", need)
+        yield allowed(github, f"{name}: {need.what}", need)
+    yield from rollback_permissions(github, policy, repository)
     yield attempt(f"{name}: workflows", lambda: _workflows(github, repository))
     yield attempt(f"{name}: required checks", lambda: _required_checks(github, repository))
     if repository.incidents_repository.casefold() != name.casefold():
@@ -102,89 +96,40 @@ def _seen(repository: RepositoryPolicy, facts: RepositoryFacts) -> Finding:
     )
 
 
-@dataclass(frozen=True)
-class _Need:
-    """Something that procedures do, the fine-grained permission it takes, and a call that takes the same."""
-
-    what: str
-    repository: str
-    permission: str
-    call: Callable[[], object]
-
-    @property
-    def writes(self) -> bool:
-        return self.permission.endswith("=write")
-
-
-def _needed(github: GitHubClient, repository: RepositoryPolicy) -> tuple[_Need, ...]:
+def _needed(github: GitHubClient, repository: RepositoryPolicy) -> tuple[Need, ...]:
     name, issues = repository.name, repository.incidents_repository
     branch = repository.default_branch
     return (
-        _Need("read runs, jobs and logs", name, "actions=read", lambda: github.list_runs(name, limit=1)),
-        _Need("read caches", name, "actions=read", lambda: github.list_caches(name, key=_NO_KEY)),
-        _Need(
+        Need("read runs, jobs and logs", name, "actions=read", lambda: github.list_runs(name, limit=1)),
+        Need("read caches", name, "actions=read", lambda: github.list_caches(name, key=_NO_KEY)),
+        Need(
             "re-run jobs, delete caches",
             name,
             "actions=write",
             lambda: github.delete_cache_by_id(name, NOBODYS_NUMBER),
         ),
-        _Need(
+        Need(
             "read commits", name, "contents=read", lambda: github.list_commits(name, branch=branch, limit=1)
         ),
-        _Need(
+        Need(
             "read pull requests",
             name,
             "pull_requests=read",
             lambda: github.list_pull_requests(name, head_sha=branch),
         ),
-        _Need(
+        Need(
             f"read issues of {issues}",
             issues,
             "issues=read",
             lambda: github.list_issues(issues, labels=(_NO_KEY,)),
         ),
-        _Need(
+        Need(
             f"write incidents and approvals in {issues}",
             issues,
             "issues=write",
             lambda: github.update_issue(issues, NOBODYS_NUMBER, state="open"),
         ),
     )
-
-
-def _allowed(github: GitHubClient, check: str, need: _Need) -> Finding:
-    fix = (
-        f"give the token the permission {need.permission} on {need.repository} (a classic token: the scope repo)"
-        f"{', and its account a role that may write' if need.writes else ''}."
-    )
-    try:
-        need.call()
-    except Denied as error:
-        # GitHub's own word on the permission is exact where it gives one.
-        return failed(check, error.message, fix=error.next_step if "=" in error.next_step else fix)
-    except Gone as error:
-        return failed(
-            check, error.message, fix="switch the repository's issues on, or name another one for incidents."
-        )
-    except NotFound as error:
-        if not need.writes:
-            return failed(check, error.message, fix=fix)
-    except RunbookError as error:
-        return failed(check, error.message, fix=error.next_step)
-    return attempt(check, lambda: _role(github, check, need))
-
-
-def _role(github: GitHubClient, check: str, need: _Need) -> Finding:
-    if need.writes:
-        # A classic token is refused by its owner's role, and that may hide behind "not found".
-        held = github.repository_facts(need.repository).permission
-        if held.rank < Permission.WRITE.rank:
-            return failed(
-                check,
-                f"the account has only {held} on {need.repository}",
-                fix="make the account a collaborator who may write.",
-            )
-    return good(check, f"may ({need.permission})")
 
 
 def _workflows(github: GitHubClient, repository: RepositoryPolicy) -> Finding:

@@ -61,6 +61,71 @@ def test_missing_permission_is_named_with_what_it_is_for(
     assert needs in finding["fix"]
 
 
+@pytest.mark.parametrize(
+    ("permission", "held", "check", "health", "needs"),
+    [
+        ("deployments", "none", f"{REPOSITORY}: read deployments", "failed", "deployments=read"),
+        (
+            "packages",
+            "none",
+            f"{REPOSITORY}: versions of ghcr.io/acme/vibevoice-tts",
+            "failed",
+            "read:packages",
+        ),
+        ("contents", "read", f"{REPOSITORY}: push a revert's branch", "warning", "contents=write"),
+        (
+            "pull_requests",
+            "read",
+            f"{REPOSITORY}: open a revert's pull request",
+            "warning",
+            "pull_requests=write; or set revert_pull_request = false",
+        ),
+    ],
+)
+def test_what_a_rollback_lacks_is_named_and_its_revert_is_no_condition(
+    here: Installation,
+    runbook: Runbook,
+    box: sandbox.Box,
+    tmp_path: Path,
+    permission: str,
+    held: str,
+    check: str,
+    health: str,
+    needs: str,
+) -> None:
+    policy = tmp_path / "runbook.toml"
+    deployed = policy.read_text().replace("[[services]]", '[[services]]\nenvironments = ["production"]')
+    policy.write_text(deployed)
+    token = box.state.users["runbook-bot"].tokens[0]
+    assert token.permissions is not None
+    token.permissions[permission] = held
+    (finding,) = findings(runbook("doctor", "--json"))[check]
+    assert finding["health"] == health
+    assert needs in finding["fix"]
+
+
+def test_an_image_that_nobody_has_pushed_is_noticed(
+    here: Installation, runbook: Runbook, box: sandbox.Box
+) -> None:
+    box.repository.images.clear()
+    (finding,) = findings(runbook("doctor", "--json"))[
+        f"{REPOSITORY}: versions of ghcr.io/acme/vibevoice-tts"
+    ]
+    assert finding["health"] == "failed"
+    assert "check the image's name" in finding["fix"]
+
+
+def test_without_services_nothing_is_asked_for_a_rollback(
+    here: Installation, runbook: Runbook, box: sandbox.Box, tmp_path: Path
+) -> None:
+    policy = tmp_path / "runbook.toml"
+    head = policy.read_text().split("[[services]]")[0]
+    policy.write_text(head)
+    runbook("doctor", "--json")
+    assert not [one for one in box.requests if "/packages/" in one["path"] or "/deployments" in one["path"]]
+    assert not [one for one in box.requests if one["method"] == "DELETE" and "/git/" in one["path"]]
+
+
 def test_token_of_another_account_is_noticed(
     here: Installation, runbook: Runbook, box: sandbox.Box, environment: pytest.MonkeyPatch
 ) -> None:
