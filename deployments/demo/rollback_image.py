@@ -148,7 +148,12 @@ def _checks(stage: Stage, scene: Scene, bad: dict[str, tuple[str, ...]], reposit
         one.service: one.subject
         for one in stage.here.engine.exceptions.open(kind=ExceptionKind.BAR, repository=repository)
     }
-    checks: dict[str, bool] = {}
+    pulls = stage.as_person("alice", "GET", f"/repos/{repository}/pulls?state=open")
+    checks = {
+        "a pull request that reverts the bad commit is open": any(
+            one["user"]["login"] == stage.here.product_login for one in pulls
+        )
+    }
     for name, images in bad.items():
         checks[f"{name} no longer has its bad image"] = now[name] != images
         checks[f"{name} answers {WELL} through the API server"] = health[name] == WELL

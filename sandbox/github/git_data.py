@@ -12,10 +12,14 @@ GIT = REPOSITORY + "/git"
 MODES = ("100644", "100755", "120000", "160000")
 BRANCH = "refs/heads/"
 MOST_COMPARED_FILES = 300
+SHORTEST_SHA = 7
 
 
 def _named(repo: Repository, name: str) -> Commit:
     found = repo.head(repo.default_branch if name == "HEAD" else name) or repo.commit(name)
+    if found is None and len(name) >= SHORTEST_SHA:
+        known = (*repo.commits, *repo.objects.values())
+        found = next((one for one in known if one.sha.startswith(name)), None)
     if found is None:
         raise Refused(404, "Not Found")
     return found

@@ -72,6 +72,12 @@ def test_commits_between_two_are_listed_oldest_first_with_all_files(bot: Api) ->
     assert ([one["commit"]["message"] for one in second["commits"]], second["files"]) == (["Bad one"], [])
 
 
+def test_commits_compare_by_their_first_digits_too(bot: Api) -> None:
+    rows = commits(bot)
+    pair = f"{rows[1]['sha'][:7]}...{rows[0]['sha'][:12]}"
+    assert bot.get(f"{REPO}/compare/{pair}").json()["ahead_by"] == 1
+
+
 @pytest.mark.parametrize(
     ("pair", "status"), [("main...main", "identical"), ("main...topic%2Fone", "diverged")]
 )
