@@ -23,6 +23,10 @@ class Cluster(Protocol):
         """Its time."""
         ...
 
+    def workload(self, namespace: str, name: str, kind: str = "Deployment") -> object:
+        """Return a workload; KeyError where there is none."""
+        ...
+
     def deploy(self, namespace: str, name: str, images: Images, *, kind: str = "Deployment") -> None:
         """Deploy other images to a workload now."""
         ...

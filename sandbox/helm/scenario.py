@@ -63,19 +63,28 @@ def _release(item: Any, where: str, cluster: Cluster) -> Release:
                 chart=str(row.get("chart") or item.get("chart") or f"{name}-0.1.0"),
                 app_version=str(row.get("app_version") or item.get("app_version") or "1.0"),
                 description=str(row.get("description") or _description(name, number, status)),
-                workloads=tuple(_workload(one, here) for one in row.get("workloads") or []),
+                workloads=tuple(
+                    _workload(one, here, str(item["namespace"]), cluster)
+                    for one in row.get("workloads") or []
+                ),
             )
         )
     return Release(str(item["namespace"]), name, revisions, next_rollback=outcome)
 
 
-def _workload(item: Any, where: str) -> ReleaseWorkload:
+def _workload(item: Any, where: str, namespace: str, cluster: Cluster) -> ReleaseWorkload:
     known(item, f"{where}.workloads", "name", "kind", "images")
     kind, images = str(item.get("kind", "Deployment")), item.get("images")
     if kind not in _KINDS:
         raise ScenarioError(f"{where}.workloads: kind is one of {', '.join(_KINDS)}, not {kind!r}")
     if not item.get("name") or not isinstance(images, str | dict):
         raise ScenarioError(f"{where}.workloads: a name and images (one, or by container) are wanted")
+    try:
+        cluster.workload(namespace, str(item["name"]), kind)
+    except KeyError as error:
+        raise ScenarioError(
+            f"{where}.workloads: there is no {kind} {item['name']} in {namespace}; add it to namespaces"
+        ) from error
     return ReleaseWorkload(str(item["name"]), images, kind)
 
 
