@@ -61,6 +61,10 @@ class Answer:
         return found if is_one and found.get("status") == "Failure" else None
 
 
+class Modified(Conflict):
+    """The object was written since it was read (HTTP 409): this write was refused as a whole."""
+
+
 def said(text: str) -> str:
     """Return somebody's words as one bounded line, scrubbed and without control codes."""
     words = " ".join(scrub(neutralise_terminal(text)).split())
@@ -93,7 +97,8 @@ def error_for(call: Call, answer: Answer) -> RunbookError:
             retry_after_seconds=retry_after_seconds(answer),
         )
     if status in (409, 412, 422):
-        return Conflict(
+        kind = Modified if status == 409 else Conflict
+        return kind(
             what,
             unchanged=NOTHING_CHANGED,
             next_step="read it as it stands now, and plan again from there",

@@ -8,7 +8,7 @@ from typing import Any
 
 from runbook.canonical import digest
 from runbook.clients import kubernetes_objects as objects
-from runbook.clients.kubernetes_answers import error_for, service_trouble
+from runbook.clients.kubernetes_answers import Modified, error_for, service_trouble
 from runbook.clients.kubernetes_calls import Call, call_of, patch_of, segment, service_path
 from runbook.clients.kubernetes_reading import fetch, fetch_list, fetch_object, understood
 from runbook.clients.kubernetes_transport import KubernetesTimeouts, KubernetesTransport
@@ -19,6 +19,8 @@ from runbook.workloads import Autoscaler, Pod, Revision, Workload, WorkloadKind,
 
 Json = dict[str, Any]
 
+MOST_WRITES = 5
+"""How often a rollback is tried while others keep writing the workload."""
 LARGEST_LOG_BYTES = 1024 * 1024
 LARGEST_SERVICE_BYTES = 4 * 1024 * 1024
 _APPS = "apps/v1"
@@ -108,8 +110,12 @@ class KubernetesClient:
         Its change-cause goes along, as with ``kubectl rollout undo``: a controller notes the workload's on the
         revision, which would else be called after the one that it replaces.
 
+        The write is guarded by resourceVersion. While a rollout goes on, its controller, an autoscaler and others
+        write the workload every moment, so a refused write is tried again as long as the template is still the one
+        that was read.
+
         Args:
-            workload: As it was read: one that was written since is left alone.
+            workload: As it was read: one that was paused or given another template since is left alone.
             revision_name: The ReplicaSet or ControllerRevision.
             template_digest: What its template must be.
 
@@ -118,7 +124,7 @@ class KubernetesClient:
 
         Raises:
             Gone: The revision is no longer kept.
-            Conflict: It holds another template, or is another workload's; or the workload was written meanwhile.
+            Conflict: It holds another template, or is another workload's; or the workload has changed meanwhile.
             Ambiguous: The answer to the write was lost.
         """
         ref = workload.ref
@@ -141,13 +147,31 @@ class KubernetesClient:
                 unchanged=f"{ref} was left as it is.",
                 next_step="plan anew from the revisions that are kept now",
             )
-        patch = [
-            {"op": "replace", "path": "/metadata/resourceVersion", "value": workload.resource_version},
+        change = [
             {"op": "replace", "path": "/spec/template", "value": template},
             *_change_cause(workload, objects.change_cause_of(kept)),
         ]
+        return self._write(workload, change)
+
+    def _write(self, workload: Workload, change: list[Json]) -> Workload:
+        """Apply a JSON patch to a workload, unless somebody gave it another template since it was read."""
+        ref, attempts, now = workload.ref, MOST_WRITES, workload
         call = patch_of(_APPS, _PLURALS[ref.kind], ref.namespace, ref.name)
-        return fetch(self._transport, call, lambda body: objects.workload_of(body, ref.kind), body=patch)
+        while True:
+            guard = {"op": "replace", "path": "/metadata/resourceVersion", "value": now.resource_version}
+            try:
+                return fetch(
+                    self._transport,
+                    call,
+                    lambda body: objects.workload_of(body, ref.kind),
+                    body=[guard, *change],
+                )
+            except Modified:
+                attempts -= 1
+                now = self.workload(ref)
+                same = (now.uid, now.template.digest, now.paused)
+                if attempts == 0 or same != (workload.uid, workload.template.digest, workload.paused):
+                    raise
 
     def pods(self, namespace: str, selector: str) -> tuple[Pod, ...]:
         """Read the pods that a label selector selects; all of the namespace with an empty one (RB-07)."""
