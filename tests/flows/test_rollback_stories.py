@@ -10,6 +10,7 @@ from runbook.engine.plans import StoredPlan
 from runbook.engine.states import EffectState, IncidentState
 from tests.flows import fleet
 from tests.flows.fleet_scenario import BAD, GOOD, repository
+from tests.flows.newsroom import artifact
 from tests.flows.theatre import Theatre
 
 BOTH_BAD = {"tts": BAD, "agent": BAD}
@@ -40,9 +41,18 @@ def test_both_services_go_back_are_watched_and_what_was_left_is_barred(fleet_the
     plan = theatre.asked(run_id)
     assert plan.has_incident
     assert fleet.patches(theatre, "well") == []
+    shown = artifact(theatre, run_id, "plan")
+    assert "kubectl rollout undo deployment/tts --namespace fleet-well --to-revision=1" in shown
+    assert "Newest versions of ghcr.io/acme/well-tts in the registry" in shown
+    assert "the good one" in shown
+    assert "agent moves because it moves with tts" in shown
     fleet.approve(theatre, run_id)
     assert state_of(theatre, run_id) == "Verified"
     assert fleet.running(theatre, "well") == BOTH_GOOD
+    read = [request["path"] for request in theatre.cluster.requests]
+    for service in ("tts", "agent"):
+        assert any(path.endswith(f"/services/{service}:8000/proxy/health") for path in read), read[-20:]
+    assert any("/fleet-well/pods/" in path and path.endswith("/log") for path in read)
     assert states(theatre, plan) == [EffectState.CONFIRMED] * 2
     execution = theatre.execution(run_id)
     assert execution.incident_id is not None
@@ -134,6 +144,9 @@ def test_a_helm_release_goes_back_as_a_whole_to_an_explicit_revision(fleet_theat
     assert state_of(theatre, run_id) == "Verified"
     assert fleet.running(theatre, "release") == BOTH_GOOD
     assert [planned.kind for planned in plan.plan.effects] == ["roll-back-release"]
+    shown = artifact(theatre, run_id, "plan")
+    assert "helm rollback voice 1" in shown
+    assert "History of the Helm release voice" in shown
 
 
 def test_a_pending_release_is_reported_and_left_alone(fleet_theatre: Theatre) -> None:
