@@ -1,4 +1,4 @@
-"""A cluster for whoever tries an effect on it: one service that is a Helm release, good once and bad now."""
+"""A cluster for whoever tries an effect on it: a service that is a Helm release, good once and bad now, and others."""
 
 from typing import Any
 
@@ -6,6 +6,7 @@ import sandbox
 from runbook.clients.helm_client import HelmClient, HelmTimeouts
 from runbook.effects.releases import RollBackRelease
 from sandbox.helm.releases import Release
+from tests.runbook.effects.workload_samples import WORKLOADS
 
 NAMESPACE, RELEASE, WORKLOAD = "voice", "tts", "tts-service"
 GOOD, BAD = "ghcr.io/acme/tts:v1", "ghcr.io/acme/tts:v2-bad"
@@ -16,7 +17,8 @@ CLUSTER: dict[str, Any] = {
                 WORKLOAD: {
                     "helm": RELEASE,
                     "revisions": [{"image": GOOD, "ago": "3d"}, {"image": BAD, "ago": "1h"}],
-                }
+                },
+                **WORKLOADS,
             }
         }
     },

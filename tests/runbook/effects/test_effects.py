@@ -24,6 +24,7 @@ from sandbox.github.scenario import add_runs
 from tests.runbook.effects.cluster_samples import CLUSTER, NAMESPACE, release_rollback
 from tests.runbook.effects.failed_delivery import failed_delivery
 from tests.runbook.effects.source_revert_samples import revert_commit, with_its_branch
+from tests.runbook.effects.workload_samples import ARGO_NAMESPACE, sync_pause, workload_rollback
 from tests.runbook.engine.conftest import REPOSITORY, TIMINGS
 from tests.runbook.engine.desk import INCIDENTS, MAIN, SCENARIO, Desk, open_desk
 
@@ -334,11 +335,23 @@ SAMPLES: dict[str, tuple[Callable[[Desk], Effect], str, str]] = {
     "create-revert-commit": (lambda desk: revert_commit(desk.box), "POST", "/git/refs"),
     "open-pull-request": (lambda desk: with_its_branch(desk.box), "POST", "/pulls"),
     "roll-back-release": (lambda desk: release_rollback(desk.box), "POST", "/helm/rollback"),
+    "roll-back-workload": (
+        lambda desk: workload_rollback(desk.engine.world.kubernetes),
+        "PATCH",
+        "/deployments/",
+    ),
+    "pause-gitops-sync": (
+        lambda desk: sync_pause(desk.engine.world.kubernetes),
+        "PATCH",
+        "/applications/",
+    ),
 }
 # How a refusal is worded; GitHub's where a kind is not named.
 REFUSALS = {
     "roll-back-release": 'create: failed to create: secrets is forbidden: User "runbook" cannot create resource '
     '"secrets" in API group "" in the namespace "voice"',
+    "roll-back-workload": 'deployments.apps "agent-service" is forbidden',
+    "pause-gitops-sync": 'applications.argoproj.io "agent" is forbidden',
 }
 KINDS = sorted(SAMPLES)
 
@@ -446,7 +459,9 @@ def test_an_effect_survives_the_journal_and_says_what_it_does(desk: Desk, kind: 
     assert load_effect(effect.kind, effect.params()) == effect
     assert effect.describe()
     assert effect.command_line()[0] in {"gh", "git", "helm", "kubectl", "sh"}
-    assert any(name in effect.target for name in (INCIDENTS, REPOSITORY, f"{NAMESPACE}/"))
+    assert any(
+        name in effect.target for name in (INCIDENTS, REPOSITORY, f"{NAMESPACE}/", f"{ARGO_NAMESPACE}/")
+    )
 
 
 @pytest.mark.parametrize("kind", sorted(kind for kind in SAMPLES if registered()[kind].no_undo))

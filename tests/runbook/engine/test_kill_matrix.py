@@ -27,6 +27,7 @@ from runbook.engine.states import EffectState
 from tests.runbook.effects.cluster_samples import CLUSTER, release_rollback
 from tests.runbook.effects.failed_delivery import failed_delivery
 from tests.runbook.effects.source_revert_samples import COMMITS, revert_commit, with_its_branch
+from tests.runbook.effects.workload_samples import kubernetes_of, sync_pause, workload_rollback
 from tests.runbook.engine.databases import new_ledger_url
 from tests.runbook.engine.kill_child import Job, engine_for, run_in_process
 from tests.runbook.engine.passing import let_pass
@@ -137,6 +138,20 @@ SAMPLES = {
     "open-pull-request": Sample(with_its_branch, "POST", "/pulls"),
     "roll-back-release": Sample(
         release_rollback, "POST", "/helm/rollback", undo_method="POST", undo_path_end="/helm/rollback"
+    ),
+    "roll-back-workload": Sample(
+        lambda box: workload_rollback(kubernetes_of(box)),
+        "PATCH",
+        "/deployments/",
+        undo_method="PATCH",
+        undo_path_end="/deployments/",
+    ),
+    "pause-gitops-sync": Sample(
+        lambda box: sync_pause(kubernetes_of(box)),
+        "PATCH",
+        "/applications/",
+        undo_method="PATCH",
+        undo_path_end="/applications/",
     ),
 }
 # Of each class the one with most to lose; the others run in `make integration`.
