@@ -1,5 +1,5 @@
 """Run every benchmark and print its ratios: ``python -m benchmarks [--caches N] [--mebibytes N] [--runs N]
-[--incidents N] [--json]``.
+[--incidents N] [--services N] [--json]``.
 
 Each is also a command of its own, with more to tell: ``python -m benchmarks.clear_caches``.
 """
@@ -15,13 +15,15 @@ from benchmarks import (
     flow_start,
     ledger,
     log_scan,
+    rollback_set,
     triage_corpus,
     webhook_to_triage,
 )
+from integration.kubernetes.control_plane import SETUP
 
 
 def measure(
-    *, caches: int, mebibytes: int, runs: int, incidents: int, corpus: Path | None
+    *, caches: int, mebibytes: int, runs: int, incidents: int, services: int, corpus: Path | None
 ) -> dict[str, dict[str, float]]:
     """Return each benchmark's ratios, by name.
 
@@ -31,6 +33,7 @@ def measure(
         runs: Flow runs that are started under each worker, on a real Prefect server, and failed runs that a webhook
             tells; 0 leaves out these and the gateway.
         incidents: How many the longer of two ledgers has had; at least 10, and 0 leaves the ledger out.
+        services: How many are rolled back on a real Kubernetes API server; 0 leaves that out.
         corpus: Folder of the labelled logs; triage is left out where None.
     """
     # First of all: it measures by how much this process grows.
@@ -49,6 +52,8 @@ def measure(
         found["take 150 deliveries a second"] = deliveries.measure(rate=150, seconds=60)
         found["start flow runs"] = flow_start.ratios(flow_start.measure(runs))
         found["triage what a webhook tells"] = webhook_to_triage.ratios(webhook_to_triage.measure(runs))
+    if services:
+        found[f"roll {services} services back"] = rollback_set.measure(services).ratios
     if corpus is not None:
         found["triage labelled logs"] = triage_corpus.ratios(triage_corpus.judge(corpus))
     return found
@@ -63,14 +68,19 @@ def main() -> None:
     parser.add_argument(
         "--incidents", type=int, default=100_000, help="of the longer ledger; 0 for none (100000)"
     )
+    parser.add_argument(
+        "--services", type=int, default=50, help="that are rolled back on a real cluster; 0 for none (50)"
+    )
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     folder = os.environ.get("RUNBOOK_CORPUS")
+    built = rollback_set.is_built()
     found = measure(
         caches=options.caches,
         mebibytes=options.mebibytes,
         runs=options.runs,
         incidents=options.incidents,
+        services=options.services if built else 0,
         corpus=Path(folder) if folder else None,
     )
     if options.json:
@@ -80,6 +90,10 @@ def main() -> None:
         print(benchmark)
         for name, ratio in ratios.items():
             print(f"  {name.replace('_', ' '):44}{ratio:8.2f}")
+    if options.services and not built:
+        print(
+            f"roll {options.services} services back: left out, for no Kubernetes is built here; run: {SETUP}"
+        )
     if not folder:
         print("triage labelled logs: left out, for RUNBOOK_CORPUS names no folder")
 

@@ -33,14 +33,16 @@ def corpus(tmp_path: Path) -> Path:
 
 
 def test_clearing_caches_takes_the_fewest_calls_and_trips_no_limit() -> None:
-    ratios = measure(caches=120, mebibytes=1, runs=0, incidents=0, corpus=None)["clear 120 caches"]
+    found = measure(caches=120, mebibytes=1, runs=0, incidents=0, services=0, corpus=None)
+    ratios = found["clear 120 caches"]
     assert ratios["calls_to_least_possible"] == 1.0
     assert ratios["refusals_to_calls"] == 0.0
     assert ratios["calls_by_hand_to_ours"] > 1.0
 
 
 def test_triage_is_measured_where_a_corpus_is_named(corpus: Path) -> None:
-    ratios = measure(caches=20, mebibytes=1, runs=0, incidents=0, corpus=corpus)["triage labelled logs"]
+    found = measure(caches=20, mebibytes=1, runs=0, incidents=0, services=0, corpus=corpus)
+    ratios = found["triage labelled logs"]
     assert ratios["first_cause_near_the_label"] == 1.0
     assert ratios["false_alarms_on_passing_logs"] == 0.0
 
@@ -50,7 +52,7 @@ def test_triage_is_measured_where_a_corpus_is_named(corpus: Path) -> None:
     [
         (
             everything.main,
-            ["--caches", "20", "--mebibytes", "1", "--runs", "0", "--incidents", "10"],
+            ["--caches", "20", "--mebibytes", "1", "--runs", "0", "--incidents", "10", "--services", "0"],
             "throughput to grep",
         ),
         (clear_caches.main, ["--caches", "20"], "calls to least possible"),
