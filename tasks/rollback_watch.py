@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from prefect.logging import get_run_logger
 
-from runbook.decisions.rollout import RolloutState, RolloutVerdict, judge_rollout
+from runbook.decisions.rollout import RolloutState, RolloutVerdict, held_up_by, judge_rollout
 from runbook.decisions.soak import Sample, SoakState, SoakVerdict, Watched, judge_set
 from runbook.engine.engine import Verification
 from runbook.engine.leases import Lease
@@ -13,7 +13,7 @@ from runbook.errors import NeedsPerson, Transient
 from runbook.installation import installation
 from runbook.policy.estate import Service
 from runbook.scrub import scrub
-from runbook.workloads import Workload
+from runbook.workloads import Workload, WorkloadKind
 from tasks.progress import Progress
 from tasks.retrying import system_task
 from tasks.service_samples import sample_service
@@ -80,6 +80,7 @@ class _Watch:
         """Wait for every rollout; return why one failed, or None."""
         clock = self._here.clock
         deadline = clock.now() + timedelta(seconds=self._rules.rollout_timeout_seconds)
+        patient_until = clock.now() + timedelta(seconds=self._here.policy.timings.settle_seconds)
         progress = Progress("Rollout", total=len(self._services))
         while True:
             verdicts = self._judge(since)
@@ -93,6 +94,8 @@ class _Watch:
                     return Verification(passed=False, reason="; ".join(failed))
                 if not waiting:
                     return None
+                if clock.now() >= patient_until:
+                    self._require_not_held_up()
                 if clock.now() >= deadline:
                     limit = f"not rolled out within {self._rules.rollout_timeout_seconds:g} s"
                     return Verification(passed=False, reason=f"{limit}: {'; '.join(waiting)}")
@@ -128,6 +131,26 @@ class _Watch:
             service.name: judge_rollout(workloads[service.name], since=since.get(service.name))
             for service in self._services
         }
+
+    def _require_not_held_up(self) -> None:
+        """Call a person where a StatefulSet waits for a broken pod of the template that it left.
+
+        Raises:
+            NeedsPerson: One does.
+        """
+        workloads = self._read() or {}
+        for service in self._services:
+            if service.workload is not WorkloadKind.STATEFUL_SET or service.name not in workloads:
+                continue
+            workload = workloads[service.name]
+            pods = self._here.kubernetes.pods(service.namespace, workload.selector)
+            held_up = held_up_by(workload, pods)
+            if held_up:
+                raise NeedsPerson(
+                    f"{workload.ref} replaces no pod before {', '.join(held_up)} is ready, which has the template that "
+                    "was left.",
+                    next_step=f"delete it: kubectl delete pod {' '.join(held_up)} --namespace {service.namespace}",
+                )
 
     def _look(self, samples: dict[str, list[Sample]], before: Mapping[str, Sample], *, logs: bool) -> bool:
         """Add a sample of every service; none where the cluster did not answer."""

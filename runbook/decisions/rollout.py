@@ -5,11 +5,12 @@ one difference: a Deployment that is rolled back out of a failed rollout still c
 and kubectl straight after an undo reports that failure as the new one's. Here a verdict from before is none.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
 
 from runbook.models import Frozen
-from runbook.workloads import Condition, Workload, WorkloadKind
+from runbook.workloads import Condition, Pod, Workload, WorkloadKind
 
 _DEADLINE_EXCEEDED = "ProgressDeadlineExceeded"
 _REPLICA_FAILURE = "ReplicaFailure"
@@ -73,6 +74,22 @@ def judge_rollout(workload: Workload, *, since: datetime | None) -> RolloutVerdi
             return _judge_stateful_set(workload)
         case WorkloadKind.DAEMON_SET:
             return _judge_daemon_set(workload)
+
+
+def held_up_by(workload: Workload, pods: Sequence[Pod]) -> tuple[str, ...]:
+    """Name the pods that a StatefulSet's rollout waits for in vain.
+
+    One that goes pod by pod waits until each is ready, also those of the template that it left: a broken one is not
+    replaced by the good template, until somebody deletes it (kubernetes/kubernetes#67250).
+
+    Args:
+        workload: As it stands.
+        pods: Its pods.
+    """
+    if workload.ref.kind is not WorkloadKind.STATEFUL_SET:
+        return ()
+    wanted = set(workload.template.images)
+    return tuple(pod.name for pod in pods if not (pod.ready or pod.terminating) and set(pod.images) != wanted)
 
 
 def _judge_deployment(workload: Workload, since: datetime | None) -> RolloutVerdict:

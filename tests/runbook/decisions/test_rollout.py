@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runbook.decisions.rollout import RolloutState, judge_rollout, progressing_since
-from runbook.workloads import Condition, WorkloadKind
+from runbook.decisions.rollout import RolloutState, held_up_by, judge_rollout, progressing_since
+from runbook.workloads import Condition, ContainerImage, Pod, Template, WorkloadKind
 from tests.runbook.decisions.workload_facts import NOW, progressing, workload
 
 DEPLOYMENT, STATEFUL_SET, DAEMON_SET = WorkloadKind
@@ -171,3 +171,31 @@ def test_no_rollout_is_complete_before_its_controller_has_seen_it_and_every_new_
         assert (one.ready if kind is STATEFUL_SET else one.available) >= (
             one.updated if kind is DEPLOYMENT else one.wanted
         )
+
+
+@pytest.mark.parametrize(
+    ("kind", "facts", "held_up"),
+    [
+        (STATEFUL_SET, {"ready": False, "image": "tts:bad"}, True),
+        (STATEFUL_SET, {"ready": True, "image": "tts:bad"}, False),
+        (STATEFUL_SET, {"ready": False, "image": "tts:good"}, False),
+        (STATEFUL_SET, {"ready": False, "image": "tts:bad", "terminating": True}, False),
+        (DEPLOYMENT, {"ready": False, "image": "tts:bad"}, False),
+        (DAEMON_SET, {"ready": False, "image": "tts:bad"}, False),
+    ],
+)
+def test_only_a_stateful_set_waits_in_vain_for_a_broken_pod_of_the_template_that_it_left(
+    kind: WorkloadKind, facts: dict[str, Any], held_up: bool
+) -> None:
+    image = ContainerImage(container="app", image="tts:good")
+    stands = workload(kind).model_copy(update={"template": Template(digest="d", images=(image,))})
+    pod = Pod(
+        name="tts-0",
+        created_at=NOW,
+        phase="Pending",
+        ready=facts["ready"],
+        restarts=0,
+        images=(ContainerImage(container="app", image=facts["image"]),),
+        terminating=facts.get("terminating", False),
+    )
+    assert held_up_by(stands, (pod,)) == (("tts-0",) if held_up else ())
