@@ -173,6 +173,7 @@ class Releases:
         if verb == "manifest":
             return {"manifest": self._manifest(release, int(data["revision"]))}, False
         if verb == "rollback":
+            may.require("get", "secrets", namespace, saying="get: failed to get: ")
             may.require("create", "secrets", namespace, saying="create: failed to create: ")
             return self._rollback(release, int(data["revision"]), int(data["history_max"]), may), True
         raise Refused(404, f'unknown command "{verb}" for "helm"')
@@ -191,6 +192,7 @@ class Releases:
         made = self._add(release, workloads, status=status, description=description)
         if status == "deployed":
             self._put(release, made)
+            self._mark(release, made)
         return made
 
     def as_json(self) -> Json:
@@ -238,6 +240,8 @@ class Releases:
             made.status, made.description = "failed", f'Rollback "{release.name}" failed: {refusal.message}'
             raise
         self._put(release, made)
+        may.require("update", "secrets", release.namespace, saying="update: failed to update: ")
+        self._mark(release, made)
         return {}
 
     def _add(
@@ -266,6 +270,8 @@ class Releases:
     def _put(self, release: Release, made: ReleaseRevision) -> None:
         for workload in made.workloads:
             self.cluster.deploy(release.namespace, workload.name, workload.images, kind=workload.kind)
+
+    def _mark(self, release: Release, made: ReleaseRevision) -> None:
         for one in release.revisions:
             if one.status == "deployed":
                 one.status = "superseded"

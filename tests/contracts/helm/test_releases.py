@@ -169,7 +169,7 @@ def test_these_rights_are_enough(system: System) -> None:
     assert client.images_of("tts", system.namespace, 3) == (GOOD,)
 
 
-@pytest.mark.parametrize("verb", ["list", "create"])
+@pytest.mark.parametrize("verb", ["list", "get", "create"])
 def test_a_right_on_helm_s_records_that_is_missing_is_named_and_nothing_changes(
     system: System, verb: str
 ) -> None:
@@ -192,3 +192,18 @@ def test_a_right_on_a_workload_that_is_missing_leaves_a_failed_revision_and_doub
     assert (last.revision, last.status) == (3, "failed")
     assert last.description.startswith('Rollback "tts" failed: ')
     assert system.image("tts") == NEXT
+
+
+def test_a_right_to_update_helm_s_records_that_is_missing_leaves_a_pending_revision_and_doubt(
+    system: System,
+) -> None:
+    system.install("tts", GOOD)
+    system.upgrade("tts", NEXT)
+    records = {**RECORDS, "verbs": ["get", "list", "create"]}
+    client = system.client(kubeconfig=system.account(records, objects("get", "patch")))
+
+    with pytest.raises(Ambiguous, match=f"may not update secrets in {system.namespace}"):
+        client.rollback("tts", system.namespace, 1)
+
+    assert client.history("tts", system.namespace)[-1].status == "pending-rollback"
+    assert system.image("tts") == GOOD
