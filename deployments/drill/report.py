@@ -134,9 +134,7 @@ def _facts(record: Record) -> list[tuple[str, str]]:
         "Who must approve": f"{record.needed} of {', '.join(record.approvers)}",
         "Who approved": given or "nobody",
         "The policy's waits": record.wait,
-        "Plan": f"{record.plan_digest[:16]}, on {record.issue_url}"
-        if record.plan_digest
-        else "none was made",
+        "Plan": record.plan_digest[:16] or "none was made",
         "How the run ended": f"{record.state}: {record.reason}" if record.state else "it did not end",
         "From failure to plan": _seconds(record.asked_to_planned_seconds),
         "From failure to verified": _seconds(record.verified_seconds),
