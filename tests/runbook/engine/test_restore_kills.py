@@ -9,7 +9,6 @@ import pytest
 
 import sandbox
 from runbook.decisions.exceptions import ExceptionState
-from runbook.effects.actions_runs import RerunFailedJobs
 from runbook.engine.engine import Verification
 from runbook.engine.plan import Plan
 from runbook.engine.states import ExecutionState
@@ -17,25 +16,39 @@ from tests.runbook.engine.conftest import VIEW
 from tests.runbook.engine.databases import new_ledger_url
 from tests.runbook.engine.kill_child import Job, engine_for, run_in_process
 from tests.runbook.engine.passing import let_pass
-from tests.runbook.engine.test_kill_matrix import KILLED, REPOSITORY, SCENARIO, UNDO_BOUNDARIES
+from tests.runbook.engine.test_kill_matrix import KILLED, REPOSITORY, SAMPLES, SCENARIO, UNDO_BOUNDARIES
+
+RESTORED = ("rerun-failed-jobs", "pause-gitops-sync")
+"""A run that is cancelled, and a sync that goes on as it did."""
+
+
+@pytest.fixture(params=RESTORED)
+def kind(request: pytest.FixtureRequest) -> str:
+    """The effect that is left."""
+    return str(request.param)
 
 
 @pytest.fixture
 def box() -> Iterator[sandbox.Box]:
-    """A failed run whose re-run takes long enough to be cancelled."""
+    """A stand-in with something for every effect to act on."""
     with sandbox.running(SCENARIO) as running:
         yield running
 
 
 @pytest.fixture
-def job(box: sandbox.Box, tmp_path: Path) -> Job:
+def job(kind: str, box: sandbox.Box, tmp_path: Path) -> Job:
     """A process that restores what an execution left."""
-    job = Job(ledger_url=new_ledger_url(tmp_path), github_url=box.url, token=box.token, login="runbook-bot")
+    job = Job(
+        ledger_url=new_ledger_url(tmp_path),
+        github_url=box.url,
+        token=box.token,
+        login="runbook-bot",
+        kubeconfig=box.kubernetes.kubeconfig,
+        helm=str(box.kubernetes.helm),
+    )
     engine = engine_for(job)
     engine.executions.begin("e1", procedure="clear-caches", repository=REPOSITORY, subject="s", request={})
-    run = next(iter(box.repository.runs))
-    effect = RerunFailedJobs(repository=REPOSITORY, run_id=run, failed_attempt=1, workflow_file="ci-test.yml")
-    plan = Plan.of(procedure="clear-caches", repository=REPOSITORY, effects=[effect])
+    plan = Plan.of(procedure="clear-caches", repository=REPOSITORY, effects=[SAMPLES[kind].effect(box)])
     stored = let_pass(engine, engine.plans.store("e1", plan, view=VIEW, expires_after_seconds=3600))
     outcome = engine.apply(stored, verify=lambda lease: Verification(passed=True, reason="looked"))
     left = engine.exceptions.add_restore(
@@ -50,25 +63,32 @@ def job(box: sandbox.Box, tmp_path: Path) -> Job:
     engine.executions.end("e1", ExecutionState.DONE, reason="done")
     engine.ledger.close()
     assert left is not None
+    # Only the restore's own requests are counted from here on.
+    box.server.requests.clear()
+    box.kubernetes.server.requests.clear()
     return replace(job, restore=left.id)
 
 
 @pytest.mark.parametrize("boundary", UNDO_BOUNDARIES)
 def test_a_restore_killed_at_a_boundary_is_gone_on_with_and_sent_once(
-    boundary: str, box: sandbox.Box, job: Job
+    kind: str, boundary: str, box: sandbox.Box, job: Job
 ) -> None:
     assert run_in_process(replace(job, kill_at=boundary)) == KILLED
     assert run_in_process(job) == 0
     assert _state(job) is ExceptionState.RESTORED
-    assert _cancelled(box) == 1
+    assert _sent(box, kind) == 1
 
 
-def test_a_restore_whose_answer_was_lost_with_its_process_is_sent_once(box: sandbox.Box, job: Job) -> None:
-    box.fail("500_after", method="POST", path_regex=".*/cancel", times=1)
+def test_a_restore_whose_answer_was_lost_with_its_process_is_sent_once(
+    kind: str, box: sandbox.Box, job: Job
+) -> None:
+    sample = SAMPLES[kind]
+    for stand_in in (box, box.kubernetes):
+        stand_in.fail("500_after", method=sample.undo_method, path_regex=f".*{sample.undo_path_end}", times=1)
     assert run_in_process(replace(job, kill_at="undo-doubt.before")) == KILLED
     assert run_in_process(job) == 0
     assert _state(job) is ExceptionState.RESTORED
-    assert _cancelled(box) == 1
+    assert _sent(box, kind) == 1
 
 
 def _state(job: Job) -> ExceptionState:
@@ -79,5 +99,9 @@ def _state(job: Job) -> ExceptionState:
         engine.ledger.close()
 
 
-def _cancelled(box: sandbox.Box) -> int:
-    return sum(bool(one["applied"]) and one["path"].endswith("/cancel") for one in box.requests)
+def _sent(box: sandbox.Box, kind: str) -> int:
+    sample = SAMPLES[kind]
+    return sum(
+        bool(one["applied"]) and one["method"] == sample.undo_method and sample.undo_path_end in one["path"]
+        for one in [*box.requests, *box.kubernetes.requests]
+    )
