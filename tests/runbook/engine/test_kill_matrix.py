@@ -134,8 +134,12 @@ SAMPLES = {
         "/issues/",
     ),
     "redeliver": Sample(failed_delivery, "POST", "/attempts"),
-    "create-revert-commit": Sample(revert_commit, "POST", "/git/refs"),
-    "open-pull-request": Sample(with_its_branch, "POST", "/pulls"),
+    "create-revert-commit": Sample(
+        revert_commit, "POST", "/git/refs", undo_method="DELETE", undo_path_end="/git/refs/"
+    ),
+    "open-pull-request": Sample(
+        with_its_branch, "POST", "/pulls", undo_method="PATCH", undo_path_end="/pulls/"
+    ),
     "roll-back-release": Sample(
         release_rollback, "POST", "/helm/rollback", undo_method="POST", undo_path_end="/helm/rollback"
     ),
