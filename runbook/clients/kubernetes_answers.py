@@ -51,7 +51,7 @@ class Answer:
 
     def own_status(self) -> dict[str, Any] | None:
         """Return the API server's ``Status`` object; None where the answer is something else."""
-        if self.status < 300 or not self.headers.get("content-type", "").startswith("application/json"):
+        if self.status < 300 or not self.data.startswith(b"{"):
             return None
         try:
             found = json.loads(self.data)

@@ -161,7 +161,14 @@ class KubernetesTransport:
                     )
                 context = _tls(settings)
                 self._credential = _credential(settings)
-            except (config.ConfigException, OSError, ValueError, yaml.YAMLError, ssl.SSLError) as error:
+            except (
+                config.ConfigException,
+                OSError,
+                ValueError,
+                TypeError,
+                AttributeError,
+                yaml.YAMLError,
+            ) as error:
                 raise self._unusable(error) from None  # a parser's error may quote the file
         if is_loopback(urlsplit(settings.host).hostname or ""):
             settings.no_proxy = "*"

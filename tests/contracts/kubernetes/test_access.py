@@ -1,13 +1,19 @@
 """What an account may: the shipped role is enough, and each of its verbs is needed and named where it lacks."""
 
+import base64
 import copy
+import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import certifi
 import pytest
+import yaml
 
+from integration.kubernetes.cluster import Cluster
 from runbook.clients.kubernetes_client import KubernetesClient
-from runbook.errors import Conflict, Denied, NotFound, UsageError
+from runbook.errors import Conflict, Denied, NotFound, Permanent, UsageError
 from runbook.workloads import WorkloadKind, WorkloadRef
 from tests.contracts.kubernetes.systems import PORT, Json, System, rules_of
 from tests.deadline import until
@@ -185,3 +191,41 @@ def test_a_name_never_leads_to_another_path(system: System) -> None:
     for name in ("", ".", "..", "a/b", "%2e%2e"):
         with pytest.raises(UsageError, match="is not the name of a"):
             system.client.workload(system.ref(name))
+
+
+@pytest.mark.integration
+def test_an_expired_client_certificate_is_told_with_its_date(real_cluster: Cluster) -> None:
+    client = KubernetesClient(real_cluster.certificate("eve", expires_in_seconds=-60))
+    with pytest.raises(Denied) as caught:
+        client.version()
+    expected = r"renew the client certificate that KUBECONFIG names: it expired \d{4}-\d\d-\d\d \d\d:\d\d UTC"
+    assert re.fullmatch(expected, caught.value.next_step)
+    client.close()
+
+
+@pytest.mark.integration
+def test_a_client_certificate_is_shown_and_no_key_is_left_on_disk(
+    real_cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    client = KubernetesClient(real_cluster.certificate("eve", groups=("operators",)))
+    assert client.version().startswith("v1.")
+    assert not client.may("get", "pods", namespace="default")
+    assert list(tmp_path.iterdir()) == []
+    client.close()
+
+
+@pytest.mark.integration
+def test_a_server_that_another_authority_vouches_for_is_not_spoken_to(
+    real_cluster: Cluster, tmp_path: Path
+) -> None:
+    config = yaml.safe_load(real_cluster.kubeconfig.read_text(encoding="utf-8"))
+    authority = Path(certifi.where()).read_bytes()
+    config["clusters"][0]["cluster"]["certificate-authority-data"] = base64.b64encode(authority).decode()
+    path = tmp_path / "kubeconfig"
+    path.write_text(json.dumps(config), encoding="utf-8")
+    client = KubernetesClient(path)
+    with pytest.raises(Permanent, match="is not the one expected") as caught:
+        client.version()
+    assert "certificate-authority" in caught.value.next_step
+    client.close()
