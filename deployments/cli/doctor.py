@@ -17,7 +17,7 @@ _STYLES = {"good": "green", "warning": "yellow", "failed": "bold red", "skipped"
 
 @app.command("doctor")
 def doctor(policy: PolicyOption = None, as_json: JsonOption = False) -> None:
-    """Check policy, ledger, Prefect, GitHub permissions, approvers, registry; exit 1 where something fails."""
+    """Check policy, ledger, Prefect, GitHub permissions, cluster, approvers, registry; exit 1 where something fails."""
     from deployments.cli.doctor_findings import Health
 
     findings = []
@@ -43,7 +43,7 @@ def doctor(policy: PolicyOption = None, as_json: JsonOption = False) -> None:
 
 
 def _look_at_everything() -> "Findings":
-    from deployments.cli import doctor_exceptions, doctor_github, doctor_local
+    from deployments.cli import doctor_cluster, doctor_exceptions, doctor_github, doctor_local
     from deployments.cli.doctor_findings import Health, failed, skipped
     from runbook.clients.github_client import GitHubClient
     from runbook.clock import SystemClock
@@ -63,6 +63,7 @@ def _look_at_everything() -> "Findings":
     if policy is None:
         yield skipped("GitHub", "the policy comes first: it names the repositories")
         return
+    yield from doctor_cluster.check_cluster(settings, policy)
     try:
         github = GitHubClient.from_settings(settings, purpose="read and act on GitHub")
     except UsageError as error:
