@@ -5,7 +5,8 @@ from datetime import timedelta
 
 from flows.incident_issue import close_incident, incident_of
 from flows.rollback_proposal import Before
-from flows.run import Run
+from flows.run import Run, place_of
+from runbook import report
 from runbook.decisions.image_reference import same_repository
 from runbook.effects.gitops import PauseGitOpsSync
 from runbook.effects.pull_requests import OpenPullRequest
@@ -16,22 +17,21 @@ from runbook.engine.states import EffectState
 from runbook.policy.estate import Service
 
 
-def conclude_rollback(run: Run, services: Sequence[Service], plan: StoredPlan, outcome: Outcome) -> None:
-    """Write down what a rollback leaves abnormal, and close its incident; re-entrant.
+def note_what_is_left(run: Run, services: Sequence[Service], plan: StoredPlan) -> None:
+    """Write down what an applied plan leaves abnormal; once, and before it is watched.
+
+    A process that dies from here on leaves nothing that nobody knows of; what is undone takes its exceptions along.
 
     Args:
         run: The procedure.
         services: The set.
-        plan: The plan.
-        outcome: How applying it ended.
+        plan: The plan, with every effect applied.
     """
-    if outcome.ended is not Ended.DONE:
-        return
     incident = incident_of(run)
     incident_id = incident.id if incident is not None else None
     for image, subject in Before.of(plan).left.items():
         _bar(run, services, image, subject, incident_id)
-    for entry in outcome.entries:
+    for entry in run.here.engine.entries.of_plan(plan.id):
         match entry.effect:
             case PauseGitOpsSync():
                 _resume_later(run, entry, incident_id)
@@ -39,8 +39,22 @@ def conclude_rollback(run: Run, services: Sequence[Service], plan: StoredPlan, o
                 _owe_merge(run, entry, incident_id)
             case _:
                 continue
-    if incident is not None:
-        close_incident(run.here, run.execution.id, incident, outcome.reason)
+
+
+def conclude_rollback(run: Run, plan: StoredPlan, outcome: Outcome) -> None:
+    """Say what a rollback leaves abnormal, and close its incident; re-entrant.
+
+    Args:
+        run: The procedure.
+        plan: The plan.
+        outcome: How applying it ended.
+    """
+    incident = incident_of(run)
+    if outcome.ended is not Ended.DONE or incident is None:
+        return
+    left = run.here.engine.exceptions.of_execution(run.execution.id)
+    run.comment(place_of(plan), "left", report.exceptions_markdown(left, now=run.here.clock.now()))
+    close_incident(run.here, run.execution.id, incident, outcome.reason)
 
 
 def _bar(run: Run, services: Sequence[Service], image: str, subject: str, incident_id: int | None) -> None:

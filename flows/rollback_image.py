@@ -6,7 +6,7 @@ from datetime import datetime
 from prefect import State, flow
 
 from flows.procedure import Nothing, Proposal, follow
-from flows.rollback_aftermath import conclude_rollback
+from flows.rollback_aftermath import conclude_rollback, note_what_is_left
 from flows.rollback_proposal import PROCEDURE, Before, propose_rollback
 from flows.run import Run, begin
 from runbook.decisions.rollback_set import Member, SetRefused, expand, outside_the_set
@@ -40,7 +40,7 @@ def rollback_image(request: RollbackImageRequest) -> State[None]:
         run,
         propose=lambda: _propose(run, request, members),
         verify=lambda plan, lease: _verify(run, services, plan, lease),
-        conclude=lambda plan, outcome: conclude_rollback(run, services, plan, outcome),
+        conclude=lambda plan, outcome: conclude_rollback(run, plan, outcome),
     )
 
 
@@ -78,6 +78,7 @@ def _propose(run: Run, request: RollbackImageRequest, members: Sequence[Member])
 
 
 def _verify(run: Run, services: Sequence[Service], plan: StoredPlan, lease: Lease) -> Verification:
+    note_what_is_left(run, services, plan)
     since = _since(services, run.here.engine.entries.of_plan(plan.id))
     before = Before.of(plan).samples
     names = ", ".join(service.name for service in services)

@@ -4,6 +4,7 @@ Every word from outside passes ``neutralise_markdown`` or a code block here, and
 would be too long for a comment is rendered again with fewer rows and shorter words, and says what it leaves out.
 """
 
+from runbook.report.exceptions import exceptions_markdown
 from runbook.report.incidents import (
     incident_markdown,
     incident_title,
@@ -23,6 +24,7 @@ __all__ = [
     "candidates_table",
     "closing_markdown",
     "decision_markdown",
+    "exceptions_markdown",
     "history_table",
     "how_to_decide",
     "incident_markdown",
