@@ -17,7 +17,7 @@ _FORBIDDEN = re.compile(
 )
 # Before a rollback has noted its new revision, Helm only reads and creates its own records.
 _OWN_RECORDS = re.compile(r"Error: (?:query|get|create|list): failed to |Error: create: ")
-_UNREACHABLE = "Kubernetes cluster unreachable"
+_UNREACHABLE = re.compile("kubernetes cluster unreachable", re.IGNORECASE)  # 4 begins it in lower case
 _LOGIN_REFUSED = re.compile(
     r"asked for the client to provide credentials|Unauthorized|certificate has expired"
 )
@@ -95,13 +95,13 @@ def _known(errors: str, attempt: str) -> RunbookError | None:
         return Conflict(
             text, unchanged=_UNCHANGED, next_step="wait until the other operation on this release has ended"
         )
-    if _UNREACHABLE in errors and _LOGIN_REFUSED.search(errors):
+    if _UNREACHABLE.search(errors) and _LOGIN_REFUSED.search(errors):
         return Denied(
             f"Helm cannot {attempt}: the cluster refused the login: {said(errors)}",
             unchanged=_UNCHANGED,
             next_step="renew the token or client certificate that KUBECONFIG names",
         )
-    if _UNREACHABLE in errors:
+    if _UNREACHABLE.search(errors):
         return Transient(
             text, unchanged=_UNCHANGED, next_step="check that the API server KUBECONFIG names is reachable"
         )

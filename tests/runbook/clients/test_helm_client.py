@@ -367,6 +367,7 @@ UNREACHABLE = (
             Conflict,
         ),
         (UNREACHABLE + "connection refused", Transient, Transient),
+        (UNREACHABLE.lower() + "connection refused", Transient, Transient),  # Helm 4
         (
             "Kubernetes cluster unreachable: the server has asked for the client to provide credentials",
             Denied,
