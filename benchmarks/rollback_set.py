@@ -1,7 +1,8 @@
 """Rolling a set of services back on a real API server: calls made and time, beside one kubectl after another.
 
-Run as ``python -m benchmarks.rollback_set [--services N] [--json]``, after ``bash integration/kubernetes/setup.sh``.
-Every service has a bad image; kwok plays the pods (ready after 0.2 s). The product plans, asks each effect's
+Run as ``python -m benchmarks.rollback_set [--services N] [--ready-seconds S] [--json]``, after
+``bash integration/kubernetes/setup.sh``. Every service is rolled out at a bad image; kwok plays the pods, which take a
+moment to become ready. The product plans, asks each effect's
 precondition as its gate does, applies the plan through the engine and its journal, and watches all rollouts together.
 By hand it is ``kubectl rollout undo`` and ``kubectl rollout status`` of one service after another. Both run on one
 cluster, each in a namespace of its own; calls are counted in the API server's audit log.
@@ -46,11 +47,14 @@ from runbook.world import World
 PROCEDURE = "rollback-image"
 REPOSITORY = "acme/voice-agent"
 GOOD_IMAGE = "registry.example/service:1.0"
-BAD_IMAGE = "registry.example/service:2.0-bad"
+# Its pods become ready, as those of most bad versions do: of the good one none is left.
+BAD_IMAGE = "registry.example/service:2.0"
 WRITES = frozenset({"create", "update", "patch", "delete"})
 
+READY_SECONDS = 2.0
+
 _EXECUTION = "rollback"
-_READY_SECONDS = 300
+_SETUP_SECONDS = 300
 
 
 @dataclass(frozen=True)
@@ -105,19 +109,23 @@ def names_of(services: int) -> list[str]:
 
 
 @contextmanager
-def at_a_bad_image(cluster: Cluster, services: int) -> Iterator[str]:
-    """Make a namespace with so many services, each rolled out at a good image, then changed to a bad one."""
+def at_a_bad_image(cluster: Cluster, services: int, ready_seconds: float) -> Iterator[str]:
+    """Make a namespace with so many services, each rolled out at a good image, then at a bad one."""
     with cluster.namespace("set") as namespace:
-        cluster.apply(*(_deployment(namespace, name) for name in names_of(services)))
+        cluster.apply(*(_deployment(namespace, name, ready_seconds) for name in names_of(services)))
         _await(cluster, namespace, "{.status.availableReplicas}=1")
         cluster.kubectl("-n", namespace, "set", "image", "deployment", "--all", f"app={BAD_IMAGE}")
-        _await(cluster, namespace, "{.status.unavailableReplicas}=1")
+        for condition in ("observedGeneration}=2", "updatedReplicas}=1", "replicas}=1"):
+            _await(cluster, namespace, f"{{.status.{condition}")
         yield namespace
 
 
-def product(cluster: Cluster, services: int) -> Measured:
+def product(cluster: Cluster, services: int, ready_seconds: float) -> Measured:
     """Roll them back as the procedure does."""
-    with at_a_bad_image(cluster, services) as namespace, tempfile.TemporaryDirectory() as folder:
+    with (
+        at_a_bad_image(cluster, services, ready_seconds) as namespace,
+        tempfile.TemporaryDirectory() as folder,
+    ):
         user = f"runbook-{namespace}"
         kubeconfig = cluster.certificate(user, groups=("system:masters",))
         with _engine(kubeconfig, Path(folder)) as engine:
@@ -127,9 +135,9 @@ def product(cluster: Cluster, services: int) -> Measured:
         return _measured(cluster, namespace, user=user, seconds=seconds)
 
 
-def by_hand(cluster: Cluster, services: int) -> Measured:
+def by_hand(cluster: Cluster, services: int, ready_seconds: float) -> Measured:
     """Undo and await one after the other, as a person does."""
-    with at_a_bad_image(cluster, services) as namespace:
+    with at_a_bad_image(cluster, services, ready_seconds) as namespace:
         user = f"person-{namespace}"
         kubeconfig = cluster.certificate(user, groups=("system:masters",))
         started = time.perf_counter()
@@ -140,11 +148,12 @@ def by_hand(cluster: Cluster, services: int) -> Measured:
         return _measured(cluster, namespace, user=user, seconds=seconds)
 
 
-def measure(services: int) -> Comparison:
+def measure(services: int, *, ready_seconds: float = READY_SECONDS) -> Comparison:
     """Roll that many services back in each way.
 
     Args:
         services: How many; the cluster's one node holds 500 pods, and each takes up to two, in both namespaces.
+        ready_seconds: How long a pod takes to become ready; real ones take longer than the default.
     """
     with shared_cluster() as cluster:
         if not cluster.own:
@@ -154,7 +163,9 @@ def measure(services: int) -> Comparison:
                 next_step="unset it.",
             )
         return Comparison(
-            services=services, ours=product(cluster, services), by_hand=by_hand(cluster, services)
+            services=services,
+            ours=product(cluster, services, ready_seconds),
+            by_hand=by_hand(cluster, services, ready_seconds),
         )
 
 
@@ -253,12 +264,13 @@ def _is_back(deployment: dict[str, Any]) -> bool:
 def _await(cluster: Cluster, namespace: str, condition: str) -> None:
     cluster.kubectl(
         *("-n", namespace, "wait", "deployment", "--all"),
-        *(f"--for=jsonpath={condition}", f"--timeout={_READY_SECONDS}s"),
+        *(f"--for=jsonpath={condition}", f"--timeout={_SETUP_SECONDS}s"),
     )
 
 
-def _deployment(namespace: str, name: str) -> dict[str, Any]:
+def _deployment(namespace: str, name: str, ready_seconds: float) -> dict[str, Any]:
     labels = {"app": name}
+    metadata = {"labels": labels, "annotations": {"test/ready-after": f"{ready_seconds}s"}}
     containers = [{"name": "app", "image": GOOD_IMAGE}]
     return {
         "apiVersion": "apps/v1",
@@ -267,7 +279,7 @@ def _deployment(namespace: str, name: str) -> dict[str, Any]:
         "spec": {
             "replicas": 1,
             "selector": {"matchLabels": labels},
-            "template": {"metadata": {"labels": labels}, "spec": {"containers": containers}},
+            "template": {"metadata": metadata, "spec": {"containers": containers}},
         },
     }
 
@@ -276,14 +288,17 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--services", type=int, default=50)
+    parser.add_argument("--ready-seconds", type=float, default=READY_SECONDS, help="of a pod (2)")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    found = measure(options.services)
+    found = measure(options.services, ready_seconds=options.ready_seconds)
     rows = {"runbook": found.ours, "kubectl, one by one": found.by_hand}
     if options.json:
         print(json.dumps({"ratios": found.ratios, **{name: asdict(row) for name, row in rows.items()}}))
         return
-    print(f"{found.services} services back to their last good image, on a real API server")
+    print(
+        f"{found.services} services back to their last good image; a pod is ready in {options.ready_seconds} s"
+    )
     print(f"{'':22}{'calls':>8}{'writes':>8}{'seconds':>9}{'left':>6}")
     for name, row in rows.items():
         print(f"{name:22}{row.calls:>8}{row.writes:>8}{row.seconds:>9.1f}{row.left:>6}")

@@ -37,7 +37,7 @@ from typing import Any
 import pytest
 import yaml
 
-from integration.kubernetes.certificates import write_kubeconfig
+from integration.kubernetes.certificates import Authority, write_kubeconfig
 from integration.kubernetes.control_plane import (
     ControlPlane,
     control_plane,
@@ -93,6 +93,11 @@ class Cluster:
     def container_log(self) -> Path:
         """The file that every container's log is read from, in lines as `log_line` makes them."""
         return self._own_plane().container_log
+
+    @property
+    def authority(self) -> Authority:
+        """Signs certificates that the cluster trusts; skips the test where the cluster is not our own."""
+        return self._own_plane().authority
 
     def kubectl(self, *arguments: str, stdin: str = "") -> str:
         """Run kubectl as the administrator and return what it printed.

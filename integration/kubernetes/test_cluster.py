@@ -5,8 +5,10 @@ import json
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -66,6 +68,24 @@ def test_a_pods_image_decides_how_it_fares(
     [status] = statuses(cluster, namespace, "web")
     assert status["ready"] is ready
     assert status["state"].get("waiting", {}).get("reason") == reason  # type: ignore[attr-defined]
+
+
+def test_a_pod_becomes_ready_when_its_annotation_says(cluster: Cluster, namespace: str) -> None:
+    body: dict[str, Any] = dict(deployment("web", "app:1"), metadata={"name": "web", "namespace": namespace})
+    body["spec"]["template"]["metadata"]["annotations"] = {"test/ready-after": "3s"}
+    cluster.apply(body)
+    pods = (
+        "-n",
+        namespace,
+        "get",
+        "pods",
+        "-o",
+        "jsonpath={.items[*].status.conditions[?(@.type=='PodScheduled')]}",
+    )
+    await_true(lambda: cluster.kubectl(*pods), deadline_seconds=30, what="the pod")
+    since = time.monotonic()
+    cluster.kubectl("-n", namespace, "rollout", "status", "deployment/web", "--timeout=30s")
+    assert time.monotonic() - since > 1.5
 
 
 def test_a_flaky_image_is_started_again_and_again(cluster: Cluster, namespace: str) -> None:

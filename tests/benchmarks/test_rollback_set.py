@@ -19,7 +19,7 @@ def test_both_ways_bring_every_service_back_and_calls_are_counted(
 ) -> None:
     if not real_cluster.own:
         pytest.skip("counts calls in the audit log of a cluster of our own")
-    monkeypatch.setattr(sys, "argv", ["benchmark", "--services", "3", "--json"])
+    monkeypatch.setattr(sys, "argv", ["benchmark", "--services", "3", "--ready-seconds", "0.5", "--json"])
     benchmark.main()
     found = json.loads(capsys.readouterr().out)
     for way in ("runbook", "kubectl, one by one"):
