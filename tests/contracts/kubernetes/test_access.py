@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import certifi
 import pytest
@@ -228,4 +229,59 @@ def test_a_server_that_another_authority_vouches_for_is_not_spoken_to(
     with pytest.raises(Permanent, match="is not the one expected") as caught:
         client.version()
     assert "certificate-authority" in caught.value.next_step
+    client.close()
+
+
+def test_the_optional_role_for_argo_cd_is_enough_and_its_patch_is_needed(system: System) -> None:
+    where = ("argoproj.io", "v1alpha1", system.namespace, "applications", "voice")
+    system.define_custom_resources()
+    made = system.application("voice")
+    guard = {
+        "op": "replace",
+        "path": "/metadata/resourceVersion",
+        "value": made["metadata"]["resourceVersion"],
+    }
+    change = [guard, {"op": "remove", "path": "/spec/syncPolicy/automated"}]
+    rules = rules_of("runbook-pause-argo-cd")
+
+    client = KubernetesClient(system.account(without(rules, "patch", "applications")))
+    until(lambda: may_get_applications(client, system), seconds=30)
+    assert client.custom_object(*where)["spec"] == made["spec"]
+    with pytest.raises(Denied, match=rf"may not patch applications\.argoproj\.io in {system.namespace}: "):
+        client.patch_custom_object(*where, change)
+    client.close()
+
+    client = KubernetesClient(system.account(rules))
+    until(
+        lambda: client.may("patch", "applications", group="argoproj.io", namespace=system.namespace),
+        seconds=30,
+    )
+    assert client.patch_custom_object(*where, change)["spec"] == {"syncPolicy": {}}
+    client.close()
+
+
+def may_get_applications(client: KubernetesClient, system: System) -> bool:
+    return client.may("get", "applications", group="argoproj.io", namespace=system.namespace)
+
+
+@pytest.mark.integration
+def test_inside_a_pod_its_own_account_is_used(
+    real_cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with real_cluster.namespace("contract") as namespace:
+        account = yaml.safe_load(
+            real_cluster.service_account(namespace, "default").read_text(encoding="utf-8")
+        )
+    server = urlsplit(account["clusters"][0]["cluster"]["server"])
+    authority = base64.b64decode(account["clusters"][0]["cluster"]["certificate-authority-data"])
+    (tmp_path / "token").write_text(account["users"][0]["user"]["token"], encoding="utf-8")
+    (tmp_path / "ca.crt").write_bytes(authority)
+    loader = "kubernetes.config.incluster_config"
+    monkeypatch.setattr(f"{loader}.SERVICE_TOKEN_FILENAME", str(tmp_path / "token"))
+    monkeypatch.setattr(f"{loader}.SERVICE_CERT_FILENAME", str(tmp_path / "ca.crt"))
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", str(server.hostname))
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", str(server.port))
+    client = KubernetesClient(None)
+    assert client.version().startswith("v1.")
+    assert not client.may("list", "pods", namespace=namespace)
     client.close()
