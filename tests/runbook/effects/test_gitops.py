@@ -132,6 +132,22 @@ def test_a_sync_that_somebody_changed_since_the_plan_is_left_alone(
     assert spec(desk, name) == changed
 
 
+def test_a_write_that_comes_between_our_read_and_ours_is_not_overwritten(desk: Desk, world: World) -> None:
+    effect = sync_pause(world.kubernetes)
+    original = world.kubernetes.custom_object
+    changed = {"syncPolicy": {"automated": {"prune": False}}}
+
+    def read_and_lose_the_race(*place: str) -> dict[str, Any]:
+        seen = original(*place)
+        set_spec(desk, "agent-service", changed)
+        return seen
+
+    world.kubernetes.custom_object = read_and_lose_the_race  # type: ignore[method-assign]
+    with pytest.raises(Conflict):
+        effect.apply(world, repeated=False)
+    assert spec(desk, "agent-service") == changed
+
+
 def test_an_owner_that_was_made_anew_is_not_the_one_that_was_paused(desk: Desk, world: World) -> None:
     effect = sync_pause(world.kubernetes)
     effect.apply(world, repeated=False)
