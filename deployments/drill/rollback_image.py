@@ -89,7 +89,7 @@ def rehearsal(policy: Policy, service: str | None, now: datetime) -> Rehearsal:
         cast=cast,
         scenario=scenario,
         request=RollbackImageRequest(repository=repository, mode=Mode.APPLY, services=(services[0].name,)),
-        broken=f"the newest images of {names} are bad: pods ready, {services[0].health_path} answers {BAD}",
+        broken=f"the newest images of {names} are bad: their pods are ready, their health answers {BAD}",
         wait=f"the policy's soak takes {soak:g} s after the rollout",
         wait_seconds=wait_seconds,
         untouched=lambda stage: {
