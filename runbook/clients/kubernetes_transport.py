@@ -48,7 +48,7 @@ class KubernetesTimeouts:
     """
 
     connect_seconds: float = 5.0
-    read_seconds: float = 20.0
+    read_seconds: float = 30.0
     answer_seconds: float = 60.0
     service_seconds: float = 10.0
     largest_bytes: int = 64 * 1024 * 1024
