@@ -137,8 +137,10 @@ def test_a_write_that_comes_between_our_read_and_ours_is_not_overwritten(desk: D
     original = world.kubernetes.custom_object
     changed = {"syncPolicy": {"automated": {"prune": False}}}
 
-    def read_and_lose_the_race(*place: str) -> dict[str, Any]:
-        seen = original(*place)
+    def read_and_lose_the_race(
+        group: str, version: str, namespace: str, plural: str, name: str
+    ) -> dict[str, Any]:
+        seen = original(group, version, namespace, plural, name)
         set_spec(desk, "agent-service", changed)
         return seen
 
