@@ -20,7 +20,7 @@ from runbook.engine.executions import Executions
 from runbook.engine.gate import Gate
 from runbook.engine.incidents import Incidents
 from runbook.engine.journal import Journal, JournalTimings
-from runbook.engine.leases import Lease, Leases
+from runbook.engine.leases import Fenced, Lease, Leases
 from runbook.engine.ledger import Ledger
 from runbook.engine.plan import PlannedEffect
 from runbook.engine.plans import Plans, StoredPlan
@@ -292,16 +292,24 @@ class Engine:
         return self.journal.apply(entry.id, lease=lease)
 
     def _apply_one(self, entry: JournalEntry, lease: Lease, step: Step) -> None:
-        """Apply one effect; what stands beside the plan's purpose may be refused, and the rest goes on."""
+        """Apply one effect; what stands beside the plan's purpose may fail in any way, and the rest goes on."""
         if not entry.effect.may_be_refused():
             step(entry, lease)
-        elif entry.state is not EffectState.REFUSED:
+        elif entry.state not in {EffectState.REFUSED, EffectState.NEEDS_PERSON}:
             try:
                 step(entry, lease)
-            except (Permanent, Denied) as error:
-                now = self.entries.get(entry.id)
-                if now.state is EffectState.PLANNED:  # refused as it was looked at, before it was claimed
-                    self.entries.move(now, EffectState.REFUSED, note=str(error))
+            except Fenced:
+                raise
+            except (Permanent, Denied, Transient, NeedsPerson) as error:
+                self._pass_over(entry.id, str(error))
+
+    def _pass_over(self, entry_id: int, why: str) -> None:
+        """Note that the plan goes on without an effect: refused if nothing was sent, else a person's to look at."""
+        now = self.entries.get(entry_id)
+        if now.state is EffectState.PLANNED:  # it was refused, or nobody answered, before it was claimed
+            self.entries.move(now, EffectState.REFUSED, note=why)
+        elif now.state is EffectState.CLAIMED:
+            self.entries.move(now, EffectState.NEEDS_PERSON, note=why)
 
     def _lease_for(self, entry: JournalEntry, execution_id: str, *, wait: bool) -> Lease:
         target = entry.effect.target

@@ -87,7 +87,7 @@ def test_a_refusal_half_way_undoes_what_was_done_before_it(room: Room, error: Ru
 
 
 @pytest.mark.parametrize("verb", ["on", "look"])
-@pytest.mark.parametrize("error", [Permanent("no such lamp"), Denied("not you")])
+@pytest.mark.parametrize("error", [Permanent("no such lamp"), Denied("not you"), Transient("is away")])
 def test_what_stands_beside_the_plan_may_be_refused_and_the_rest_goes_on(
     room: Room, error: RunbookError, verb: str
 ) -> None:
@@ -117,11 +117,27 @@ def test_what_was_done_beside_the_plan_is_undone_with_it(room: Room) -> None:
     assert room.lamps.sent[2:] == ["off porch", "off hall"]
 
 
-def test_doubt_about_what_stands_beside_the_plan_is_doubt_all_the_same(room: Room) -> None:
+def test_doubt_about_what_stands_beside_the_plan_is_a_person_s_to_settle_and_the_rest_goes_on(
+    room: Room,
+) -> None:
     plan = room.store(LightLampBeside(name="porch"), HALL)
     room.lamps.blind = True
     room.lamps.fail("on", DOUBT)
-    assert room.apply(plan).ended is Ended.NEEDS_PERSON
+    outcome = room.apply(plan)
+    assert outcome.ended is Ended.DONE
+    assert states(room, plan.id) == [EffectState.NEEDS_PERSON, EffectState.CONFIRMED]
+    assert room.lamps.sent == ["on porch", "on hall"]
+
+
+def test_who_lost_the_lease_goes_on_with_nothing_beside_the_plan_either(room: Room) -> None:
+    plan = room.store(LightLampBeside(name="porch"), HALL)
+
+    def fenced(entry: JournalEntry, _lease: Lease) -> JournalEntry:
+        raise Fenced(f"{entry.id} is another process's")
+
+    with pytest.raises(Fenced):
+        room.engine.apply(plan, verify=lambda _lease: Verification(passed=True, reason=""), step=fenced)
+    assert states(room, plan.id) == [EffectState.PLANNED, EffectState.PLANNED]
 
 
 def test_a_verification_that_is_refused_undoes_too(room: Room) -> None:
