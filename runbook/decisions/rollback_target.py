@@ -22,6 +22,7 @@ class NoTarget(StrEnum):
     GARBAGE_COLLECTED = "garbage_collected"
     ALREADY_CURRENT = "already_current"
     BARRED = "barred"
+    IMAGE_GONE = "image_gone"
     NONE_GOOD = "none_good"
 
 
@@ -85,6 +86,12 @@ def target_of(
             why=NoTarget.BARRED,
             reason=f"the image of revision {newest.revision.number} is barred: {newest.barred}",
             next_step="end the bar first (`runbook exceptions` lists it), or name another revision",
+        )
+    if newest.in_registry.holds is False:
+        return TargetRefused(
+            why=NoTarget.IMAGE_GONE,
+            reason=f"the image of revision {newest.revision.number} is {newest.in_registry.detail}",
+            next_step="name another revision, or push that image again",
         )
     what = "revision " if _is_number(asked, newest.revision) else ""
     return GoodChoice(revision=newest.revision, reason=f"{what}{asked} was asked for", rejected=())

@@ -104,6 +104,20 @@ def test_what_cannot_be_gone_back_to_is_refused_with_the_way_out(
     assert way_out in found.next_step
 
 
+def test_an_image_that_the_registry_no_longer_has_is_not_gone_back_to_even_if_asked_for() -> None:
+    gone = CANDIDATES[2].model_copy(
+        update={"in_registry": Sign(holds=False, detail="no longer in the registry")}
+    )
+    found = target_of("7", [CANDIDATES[0], gone], RULES, current=CURRENT, images=[IMAGE])
+    assert isinstance(found, TargetRefused)
+    assert found.why is NoTarget.IMAGE_GONE
+    assert "no longer in the registry" in found.reason
+    unknown = gone.model_copy(update={"in_registry": Sign(detail="the registry is away")})
+    assert isinstance(target_of("7", [unknown], RULES, current=CURRENT, images=[IMAGE]), GoodChoice), (
+        "what nobody knows keeps nobody from what they ask for"
+    )
+
+
 def test_where_none_is_good_each_one_says_why() -> None:
     found = target_of(LAST_KNOWN_GOOD, [CANDIDATES[1]], RULES, current=CURRENT, images=[IMAGE])
     assert isinstance(found, TargetRefused)
