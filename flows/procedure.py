@@ -89,7 +89,7 @@ def follow(
                 if isinstance(proposal, Nothing):
                     return _nothing(run, proposal)
                 plan = _store(run, proposal)
-            except Permanent as refusal:
+            except (Permanent, Denied) as refusal:
                 return refused(run, refusal)
         plan, context = _show(run, plan)
         ended = _go_on(run, plan, context, verify, conclude)
