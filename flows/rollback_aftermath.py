@@ -59,12 +59,12 @@ def conclude_rollback(run: Run, plan: StoredPlan, outcome: Outcome) -> None:
 
 def _bar(run: Run, services: Sequence[Service], image: str, subject: str, incident_id: int | None) -> None:
     here = run.here
-    service = next((one.name for one in services if same_repository(image, one.image)), services[0].name)
+    service = next((one for one in services if same_repository(image, one.image)), services[0])
     here.engine.exceptions.add_bar(
         run.execution.id,
-        repository=run.repository.name,
+        repository=service.repository,
         subject=subject,
-        service=service,
+        service=service.name,
         owner=_owner(run),
         reason="it was rolled back",
         deadline=here.clock.now() + timedelta(days=here.policy.image_rollback.bar_days),

@@ -53,7 +53,11 @@ def _members(request: RollbackImageRequest) -> tuple[Member, ...]:
     here = installation()
     repository = here.policy.repository(request.repository)
     ours = [one for one in here.policy.services if one.repository.casefold() == repository.name.casefold()]
-    members = expand(request.services, ours)
+    names = {one.name for one in ours}
+    # What moves along may be built in another repository; what is asked for is named by its own.
+    others = [one for one in here.policy.services if one.name not in names]
+    unknown = expand(request.services, ours)
+    members = unknown if isinstance(unknown, SetRefused) else expand(request.services, (*ours, *others))
     refusal = members if isinstance(members, SetRefused) else outside_the_set(request.to, members)
     if refusal is not None:
         raise UsageError(

@@ -9,16 +9,22 @@ from runbook.decisions.last_known_good import Candidate, GoodChoice, Sign, curre
 from runbook.decisions.releases import ReleaseLeft, as_revision, release_candidates, standing_of
 from runbook.decisions.revision_evidence import Evidence, barred_by, image_in
 from runbook.decisions.rollback_set import Move, asked_for
-from runbook.decisions.rollback_target import TargetRefused, target_of
+from runbook.decisions.rollback_target import NoTarget, TargetRefused, target_of
 from runbook.decisions.time_served import served
 from runbook.engine.plan import Table
 from runbook.errors import Conflict
 from runbook.policy.estate import Service
 from runbook.rolled_back import rolled_back_at
+from runbook.source_facts import ContainerVersion
 from runbook.standing import ReleaseReading, Standing
 from runbook.workloads import Revision
 from tasks.revision_evidence import read_evidence, read_versions
 from tasks.workloads import read_release
+
+LIKELY = 3
+"""So many of the newest other revisions are looked up at once: mostly one of them is good."""
+MOST_REVISIONS = 10
+"""Revisions of one move of which GitHub and the registry are asked at most."""
 
 
 @dataclass(frozen=True)
@@ -80,24 +86,80 @@ def way_of(
         beside.append(report.history_table(move.release, release.history))
     else:
         current, candidates = _of_workload(run, standings[move.services[0]])
-    evidence: dict[str, Mapping[str, Evidence]] = {}
-    looked_at = [current, *(one.revision for one in candidates)]
-    for service in services:
-        versions = read_versions(service, what=service.name)
-        evidence[service.name] = read_evidence(service, looked_at, versions, what=service.name)
-        beside.append(report.versions_table(service.image, versions))
-    barred = run.here.engine.exceptions.barred(run.repository.name)
-    candidates = tuple(_with(candidate, services, evidence, barred) for candidate in candidates)
-    images = [service.image for service in services]
-    target = target_of(asked, candidates, run.here.policy.image_rollback, current=current, images=images)
+    versions = {service.name: read_versions(service, what=service.name) for service in services}
+    beside += [report.versions_table(service.image, versions[service.name]) for service in services]
+    looking = _Looking(run, services, versions)
+    looking.at([current, *(one.revision for one in candidates[:LIKELY])])
+    target = looking.choose(asked, current, candidates)
+    if isinstance(target, GoodChoice):
+        looking.at([target.revision])
+    elif target.why is NoTarget.NONE_GOOD:
+        looking.at([one.revision for one in candidates[LIKELY:MOST_REVISIONS]])
     return Way(
         move=move,
         current=current,
-        candidates=candidates,
-        evidence=evidence,
-        target=target,
+        candidates=looking.completed(candidates),
+        evidence=looking.evidence,
+        # Chosen again, now that more is known: an image that was asked for may be gone.
+        target=looking.choose(asked, current, candidates),
         beside=tuple(beside),
     )
+
+
+class _Looking:
+    """What GitHub and the registry say of a move's revisions: each is asked about once, and only where it matters."""
+
+    def __init__(
+        self,
+        run: Run,
+        services: Sequence[Service],
+        versions: Mapping[str, Sequence[ContainerVersion]],
+    ) -> None:
+        self._rules = run.here.policy.image_rollback
+        self._services = services
+        self._versions = versions
+        exceptions = run.here.engine.exceptions
+        self._barred = {service.name: exceptions.barred(service.repository) for service in services}
+        self.evidence: dict[str, dict[str, Evidence]] = {service.name: {} for service in services}
+
+    def at(self, revisions: Sequence[Revision]) -> None:
+        """Look up revisions that were not looked up yet."""
+        for service in self._services:
+            known = self.evidence[service.name]
+            new = [one for one in revisions if one.name not in known]
+            if new:
+                known |= read_evidence(service, new, self._versions[service.name], what=service.name)
+
+    def completed(self, candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:
+        """Add to candidates what is known of their origin."""
+        return tuple(self._with(candidate) for candidate in candidates)
+
+    def choose(
+        self, asked: str, current: Revision, candidates: Sequence[Candidate]
+    ) -> GoodChoice | TargetRefused:
+        """Choose by what is known by now."""
+        images = [service.image for service in self._services]
+        return target_of(asked, self.completed(candidates), self._rules, current=current, images=images)
+
+    def _with(self, candidate: Candidate) -> Candidate:
+        """Complete one: of several services the one that speaks least for it counts."""
+        revision = candidate.revision
+        known = [
+            (service, self.evidence[service.name].get(revision.name, Evidence()))
+            for service in self._services
+        ]
+        bars = (
+            barred_by(image_in(revision.template, service.image), one.digest, self._barred[service.name])
+            for service, one in known
+        )
+        return candidate.model_copy(
+            update={
+                "green_run": _least(one.green_run for _, one in known),
+                "deployed": _least(one.deployed for _, one in known),
+                "in_registry": _least(one.in_registry for _, one in known),
+                "barred": next((f"{bar} must not come back" for bar in bars if bar), ""),
+            }
+        )
 
 
 def _of_workload(run: Run, standing: Standing) -> tuple[Revision, tuple[Candidate, ...]]:
@@ -106,6 +168,12 @@ def _of_workload(run: Run, standing: Standing) -> tuple[Revision, tuple[Candidat
         raise _refusal(
             f"the controller of {standing.workload.ref} has not noted its newest revision yet",
             "look again in a moment; if it stays so, the cluster's controller manager does not work",
+        )
+    if standing.workload.paused:
+        ref = standing.workload.ref
+        raise _refusal(
+            f"the rollouts of {ref} are paused, so nothing put into it would come to run",
+            f"kubectl rollout resume {ref.command_name} -n {ref.namespace}, then ask again",
         )
     times = served(standing.revisions, current=current.name, now=run.here.clock.now())
     before = rolled_back_at(run.here.engine.entries, standing.workload.ref)
@@ -127,30 +195,6 @@ def _of_release(run: Run, release: ReleaseReading) -> tuple[Revision, tuple[Cand
     current = as_revision(standing.current, release.manifests[standing.current.revision])
     candidates = release_candidates(release.history, release.manifests, now=run.here.clock.now())
     return current, tuple(one for one in candidates if one.revision.name != current.name)
-
-
-def _with(
-    candidate: Candidate,
-    services: Sequence[Service],
-    evidence: Mapping[str, Mapping[str, Evidence]],
-    barred: Sequence[str],
-) -> Candidate:
-    """Add to a candidate what is known of its origin: of several services the one that speaks least for it."""
-    known = [
-        (service, evidence[service.name].get(candidate.revision.name, Evidence())) for service in services
-    ]
-    bars = (
-        barred_by(image_in(candidate.revision.template, service.image), one.digest, barred)
-        for service, one in known
-    )
-    return candidate.model_copy(
-        update={
-            "green_run": _least(one.green_run for _, one in known),
-            "deployed": _least(one.deployed for _, one in known),
-            "in_registry": _least(one.in_registry for _, one in known),
-            "barred": next((f"{bar} must not come back" for bar in bars if bar), ""),
-        }
-    )
 
 
 def _least(signs: Iterable[Sign]) -> Sign:

@@ -13,6 +13,7 @@ from runbook import report
 from runbook.decisions.image_reference import same_repository
 from runbook.decisions.revision_evidence import Evidence, bar_subject
 from runbook.decisions.rollback_set import ChosenMove, Member, SetRefused, moves_of, together
+from runbook.decisions.rollout import RolloutState, judge_rollout
 from runbook.decisions.soak import Sample
 from runbook.effects.releases import RollBackRelease
 from runbook.effects.workloads import RollBackWorkload
@@ -86,7 +87,7 @@ def propose_rollback(
     backs = _ways_back(run, services, standings, ways, chosen)
     pauses = syncs_to_pause(run, [standings[service.name] for service in services])
     moved = [_effect(one, way, standings) for one, way in zip(chosen, ways, strict=True)]
-    reverts = revert_effects(run, services, ways)
+    reverts = revert_effects(run, services, ways, place=place)
     before = Before(
         samples=sample_services(services, what=names), left=_left(services, standings, ways, chosen)
     )
@@ -94,7 +95,8 @@ def propose_rollback(
         plan=Plan.of(
             procedure=PROCEDURE,
             repository=run.repository.name,
-            effects=[*pauses, *moved, *reverts.effects],
+            # Undone last first: what runs goes back before anything is asked of GitHub, which may be away.
+            effects=[*pauses, *reverts.effects, *moved],
         ),
         view=_view(run, members, standings, ways, backs, before, why=why, revert=reverts.said),
         place=place,
@@ -199,12 +201,18 @@ def _view(
     pods = sum(standings[name].workload.wanted for name in names)
     soak = max(member.service.soak_seconds for member in members)
     left = ", ".join(sorted(before.left.values()))
+    moving = [
+        verdict.detail
+        for name in names
+        if (verdict := judge_rollout(standings[name].workload, since=None)).state is not RolloutState.COMPLETE
+    ]
     looked_at = [table for way in ways for table in way.tables()]
     barred = f"What is left is barred for {rules.bar_days} days: {left}" if left else ""
     return PlanView(
         title=f"roll back {', '.join(names)}",
         why=report.sentences(
             why,
+            *moving,
             *(f"{member.service.name} moves because {member.because}" for member in members),
         ),
         remedy=PROCEDURE,

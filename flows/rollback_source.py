@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from flows.rollback_moves import Way
-from flows.run import Run
+from flows.run import IssuePlace, Run
 from flows.waking import flow_run_id
 from runbook.engine.effects import Effect
 from runbook.policy.estate import Service
@@ -19,13 +19,16 @@ class Reverts:
     said: str
 
 
-def revert_effects(run: Run, services: Sequence[Service], ways: Sequence[Way]) -> Reverts:
+def revert_effects(
+    run: Run, services: Sequence[Service], ways: Sequence[Way], *, place: IssuePlace | None
+) -> Reverts:
     """Offer a pull request that reverts the commit of the bad version; refused by itself, it stops no rollback.
 
     Args:
         run: The procedure.
         services: The set.
         ways: Where each part of it goes.
+        place: The incident's issue.
     """
     commits = {
         commit
@@ -47,7 +50,8 @@ def revert_effects(run: Run, services: Sequence[Service], ways: Sequence[Way]) -
         commit,
         branch=run.repository.default_branch,
         execution_id=flow_run_id(),
-        why=f"{names} was rolled back from the image that was built from this commit.",
+        why=f"{names} goes back from the image that was built from this commit.",
+        incident_url=place.url if place is not None else "",
     )
     if isinstance(found, str):
         return _none(found)

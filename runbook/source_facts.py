@@ -7,7 +7,6 @@ from datetime import datetime
 
 from runbook.models import Commit, Frozen
 
-
 FAILED_STATES = frozenset({"failure", "error"})
 """States of a deployment that broke."""
 

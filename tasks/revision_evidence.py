@@ -23,8 +23,6 @@ from runbook.workloads import Revision
 from tasks.registry import GITHUB_REGISTRY, probe_image
 from tasks.retrying import system_task
 
-MOST_REVISIONS = 10
-"""Newest revisions of a service of which GitHub and the registry are asked."""
 MOST_VERSIONS = 200
 """Newest versions of an image that are read."""
 MOST_RUNS = 50
@@ -67,7 +65,7 @@ def read_evidence(
 
     Args:
         service: The service.
-        revisions: Its revisions, newest first; of more than ``MOST_REVISIONS`` the older ones are left out.
+        revisions: Some of its revisions.
         versions: What the registry has of its image.
         what: Its name, for the task run's.
 
@@ -78,7 +76,7 @@ def read_evidence(
         Transient: GitHub does not answer.
     """
     looking = _Looking(service, versions)
-    return {revision.name: looking.at(revision) for revision in revisions[:MOST_REVISIONS]}
+    return {revision.name: looking.at(revision) for revision in revisions}
 
 
 @system_task("read migrations", run_name="compare {good} with {bad}")

@@ -10,7 +10,7 @@ from tasks.retrying import system_task
 
 @system_task("read revert", run_name="read what takes {commit} back")
 def read_revert(
-    repository: str, commit: str, *, branch: str, execution_id: str, why: str
+    repository: str, commit: str, *, branch: str, execution_id: str, why: str, incident_url: str
 ) -> tuple[Effect, ...] | str:
     """Return the effects that take a commit back by a pull request, or why none is offered.
 
@@ -20,6 +20,7 @@ def read_revert(
         branch: The branch that is to lose it.
         execution_id: Whose plan it is.
         why: Why, in plain words.
+        incident_url: The incident's issue; empty where there is none.
 
     Raises:
         Transient: GitHub does not answer.
@@ -32,6 +33,7 @@ def read_revert(
             base_branch=branch,
             execution_id=execution_id,
             why=why,
+            incident_url=incident_url,
         )
     except (Permanent, Denied) as error:
         return error.message
