@@ -23,7 +23,9 @@ def syncs_to_pause(run: Run, standings: Sequence[Standing]) -> list[Effect]:
         Conflict: One syncs by itself, and the policy refuses to roll back under it; or nobody can tell which it is.
         NotFound, Denied, Transient: The owner cannot be read.
     """
-    owners = {owner for one in standings if (owner := owner_of(one.workload)) is not None}
+    rules = run.here.policy.image_rollback
+    found_owners = (owner_of(one.workload, argo_namespace=rules.argocd_namespace) for one in standings)
+    owners = {owner for owner in found_owners if owner is not None}
     effects: list[Effect] = []
     for owner in sorted(owners, key=str):
         if not owner.named:
@@ -35,7 +37,7 @@ def syncs_to_pause(run: Run, standings: Sequence[Standing]) -> list[Effect]:
         sync = auto_sync(owner, found)
         if not sync.automatic:
             continue
-        if run.here.policy.image_rollback.gitops is not GitOps.PAUSE:
+        if rules.gitops is not GitOps.PAUSE:
             raise _refused(owner, sync.reason)
         effects.append(PauseGitOpsSync.of(owner, found))
     return effects

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from prefect.logging import get_run_logger
 
 from runbook.decisions.rollout import RolloutState, RolloutVerdict, held_up_by, judge_rollout
-from runbook.decisions.soak import Sample, SoakState, SoakVerdict, Watched, judge_set
+from runbook.decisions.soak import Sample, SoakState, SoakVerdict, Watched, compare, judge_set
 from runbook.engine.engine import Verification
 from runbook.engine.leases import Lease
 from runbook.errors import NeedsPerson, Transient
@@ -18,6 +18,9 @@ from tasks.progress import Progress
 from tasks.retrying import system_task
 from tasks.service_samples import sample_service
 from tasks.workloads import read_workloads, ref_of
+
+MOST_COMPARED = 5
+"""Services whose state before and after is told in words."""
 
 
 @system_task("sample services", run_name="look at {what}")
@@ -119,7 +122,8 @@ class _Watch:
                     continue
                 progress.show(verdict.watched_seconds, verdict.reason)
                 if verdict.state is not SoakState.WELL_SO_FAR:
-                    return Verification(passed=verdict.state is SoakState.SOAKED, reason=verdict.reason)
+                    reason = f"{verdict.reason}. {_compared(samples, before)}"
+                    return Verification(passed=verdict.state is SoakState.SOAKED, reason=reason)
             self._wait()
 
     def _judge(self, since: Mapping[str, datetime | None]) -> dict[str, RolloutVerdict] | None:
@@ -204,6 +208,13 @@ class _Watch:
     def _wait(self) -> None:
         self._here.engine.keep(self._lease)
         self._here.clock.sleep(self._rules.poll_seconds)
+
+
+def _compared(samples: Mapping[str, Sequence[Sample]], before: Mapping[str, Sample]) -> str:
+    """Say how the services were and how they are, in the order of the set."""
+    said = [f"{name}: {compare(before.get(name), taken[-1])}" for name, taken in samples.items() if taken]
+    more = f"; and {len(said) - MOST_COMPARED} more" if len(said) > MOST_COMPARED else ""
+    return "; ".join(said[:MOST_COMPARED]) + more
 
 
 def _known(samples: Sequence[Sample]) -> tuple[str, ...]:

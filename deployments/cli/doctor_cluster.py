@@ -111,7 +111,7 @@ def _service(kubernetes: KubernetesClient, service: Service, policy: Policy) -> 
     )
     images = ", ".join(terminal.one_line(one.image) for one in workload.template.images)
     stands = f"{workload.ready} of {workload.wanted} pods ready, {images}"
-    owner = owner_of(workload)
+    owner = owner_of(workload, argo_namespace=policy.image_rollback.argocd_namespace)
     if owner is None:
         return good(check, stands)
     if not owner.named:

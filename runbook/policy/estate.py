@@ -31,7 +31,9 @@ class MetricThreshold(Section):
         default=None, allow_inf_nan=False, description="The sum of the samples is no less than this."
     )
     per_second: bool = Field(
-        default=False, description="Judge how fast a counter grows while it is watched, not its value."
+        default=False,
+        description="Judge how fast a counter grows while it is watched, not its value. Each look reaches one pod: "
+        "with several pods, have metrics_path answer for all of them.",
     )
 
 
@@ -107,6 +109,9 @@ class ImageRollback(Section):
     )
     gitops_pause_minutes: Minutes = Field(
         default=240, description="When a paused sync goes on, unless a person lets it go on before."
+    )
+    argocd_namespace: Name = Field(
+        default="argocd", description="Where Argo CD's applications are, unless a workload says otherwise."
     )
     bar_days: Positive = Field(default=90, description="How long a digest that was rolled back stays barred.")
     revert_pull_request: bool = Field(
