@@ -6,6 +6,7 @@ template. Its retries, redirects and bodies of any size are not wanted either.
 """
 
 import json
+import re
 import ssl
 import tempfile
 import threading
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 JSON_PATCH = "application/json-patch+json"
 _CHUNK_BYTES = 65_536
+_MOST_CONNECTIONS = 64
+_ADDRESS = re.compile(r"<[^<>]* at 0x[0-9a-f]+>[,:]? ?")
 # Before it could be sent: no connection, or no common understanding with whoever is there.
 _NOT_SENT = (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError)
 _TOO_SLOW = (urllib3.exceptions.ReadTimeoutError, TimeoutError)
@@ -173,6 +176,7 @@ class KubernetesTransport:
         if is_loopback(urlsplit(settings.host).hostname or ""):
             settings.no_proxy = "*"
         settings.retries = False
+        settings.connection_pool_maxsize = _MOST_CONNECTIONS
         settings.ssl_ca_cert = settings.cert_file = settings.key_file = None
         api = client.ApiClient(settings)
         api.user_agent = FIELD_MANAGER
@@ -273,8 +277,8 @@ def _of_connection(call: Call, error: Exception) -> RunbookError:
 
 
 def _said(error: Exception) -> str:
-    """Return an error's text without the address of the object that tells it."""
-    return str(error).rpartition("object at 0x")[2].partition(": ")[2] or str(error)
+    """Return an error's text without the address of the connection that it names."""
+    return _ADDRESS.sub("", str(error.args[-1] if error.args else error)).rstrip(".")
 
 
 def _too_large(call: Call, largest: int) -> RunbookError:
