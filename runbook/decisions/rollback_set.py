@@ -161,7 +161,7 @@ def together(
     return SetRefused(
         reason=f"a set moves together or not at all, and not all of it can: {reasons}{stays}"
         if len(moves) > 1
-        else reasons,
+        else f"for {reasons}",
         next_step="; ".join(steps),
     )
 

@@ -103,9 +103,14 @@ def _good_one(
     choice = last_known_good(candidates, rules, current=current)
     if isinstance(choice, GoodChoice):
         return choice
+    looked_at = "; ".join(
+        f"revision {one.revision.number}: {one.why}{f' ({one.detail})' if one.detail else ''}"
+        for one in choice.rejected[:_MOST_NAMED]
+    )
+    more = f"; and {left} older ones" if (left := len(choice.rejected) - _MOST_NAMED) > 0 else ""
     return TargetRefused(
         why=NoTarget.NONE_GOOD,
-        reason=choice.reason,
+        reason=f"{choice.reason}{': ' if looked_at else ''}{looked_at}{more}",
         next_step="name a revision yourself, by its number, tag or digest, or deploy a mended version",
         rejected=choice.rejected,
     )

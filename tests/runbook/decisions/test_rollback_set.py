@@ -201,4 +201,4 @@ def test_a_set_of_which_one_cannot_move_stays_as_a_whole_and_says_so() -> None:
 def test_a_service_by_itself_that_cannot_move_needs_no_word_about_a_set() -> None:
     found = together([ALONE], {ALONE: NONE})
     assert isinstance(found, SetRefused)
-    assert found.reason == "a: none is good"
+    assert found.reason == "for a: none is good"

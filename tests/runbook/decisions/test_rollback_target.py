@@ -123,6 +123,10 @@ def test_where_none_is_good_each_one_says_why() -> None:
     assert isinstance(found, TargetRefused)
     assert found.why is NoTarget.NONE_GOOD
     assert [one.detail for one in found.rejected] == ["rolled back in incident 7"]
+    assert (
+        f"revision {CANDIDATES[1].revision.number}: its image is barred (rolled back in incident 7)"
+        in found.reason
+    )
 
 
 def test_where_no_container_has_the_policys_image_any_containers_tag_counts() -> None:
