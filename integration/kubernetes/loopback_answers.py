@@ -39,24 +39,32 @@ class Health:
 
 
 class Held:
-    """A write to one Deployment that the API server keeps waiting for its webhook's consent."""
+    """Writes to one Deployment that the API server keeps waiting for its webhook's consent.
 
-    def __init__(self) -> None:
+    Args:
+        after: So many go through at once.
+    """
+
+    def __init__(self, after: int) -> None:
         self.asked = threading.Event()
         self._let_go = threading.Event()
+        self._at_once = iter(range(after))
 
     def let_go(self) -> None:
         """Consent to it and to all that follow."""
         self._let_go.set()
 
     def wait(self) -> None:
-        """Note that it was asked for, and wait until it is let go."""
-        self.asked.set()
-        self._let_go.wait(HELD_SECONDS)
+        """Return at once for the first ones; for others note that one was asked for, and wait until it is let go."""
+        if next(self._at_once, None) is None:
+            self.asked.set()
+            self._let_go.wait(HELD_SECONDS)
 
 
 @contextlib.contextmanager
-def holding_writes(cluster: Cluster, *, namespace: str, name: str, user: str) -> Iterator[Held]:
+def holding_writes(
+    cluster: Cluster, namespace: str, name: str, *, user: str, after: int = 0
+) -> Iterator[Held]:
     """Keep one user's writes to one Deployment waiting, until they are let go.
 
     Args:
@@ -64,14 +72,17 @@ def holding_writes(cluster: Cluster, *, namespace: str, name: str, user: str) ->
         namespace: The Deployment's.
         name: The Deployment's.
         user: Whose writes.
+        after: So many of them go through at once.
     """
-    held = Held()
+    held = Held(after)
 
     class Handler(_Quiet):
         def do_POST(self) -> None:
             review = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             held.wait()
-            with contextlib.suppress(ConnectionError):  # whoever wrote is gone, and so is the API server's question
+            with contextlib.suppress(
+                ConnectionError
+            ):  # whoever wrote is gone, and so is the API server's question
                 self.answer(200, {**review, "response": {"uid": review["request"]["uid"], "allowed": True}})
 
     certificate, key = cluster.authority.serving(f"webhook-{namespace}", addresses=(_LOOPBACK,), names=())

@@ -60,6 +60,7 @@ class Part:
         labels: More of the workload's labels.
         annotations: More of the workload's annotations.
         release: The Helm release that it is; nothing but helm makes its workload then.
+        ready_after: When its pods get ready: see stages.yaml.
     """
 
     kind: WorkloadKind = WorkloadKind.DEPLOYMENT
@@ -67,6 +68,7 @@ class Part:
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
     release: str = ""
+    ready_after: str = ""
 
     def command_name(self, name: str) -> str:
         """Name the workload as kubectl does."""
@@ -85,7 +87,12 @@ class Story:
     """
 
     def __init__(
-        self, stage: "Stage", name: str, namespace: str, parts: Mapping[str, Part], health: Mapping[str, Health]
+        self,
+        stage: "Stage",
+        name: str,
+        namespace: str,
+        parts: Mapping[str, Part],
+        health: Mapping[str, Health],
     ) -> None:
         self.stage, self.namespace, self.parts, self.health = stage, namespace, parts, health
         self.repository = f"acme/real-{name}"
@@ -134,6 +141,8 @@ class Story:
             "template": {"metadata": {"labels": labels}, "spec": {"containers": [container]}},
             **part.spec,
         }
+        if part.ready_after:
+            spec["template"]["metadata"]["annotations"] = {"test/ready-after": part.ready_after}
         if part.kind is WorkloadKind.STATEFUL_SET:
             spec["serviceName"] = service
         annotations = {**part.annotations, "kubernetes.io/change-cause": f"deploy {tag}"}
@@ -153,6 +162,12 @@ class Story:
             self.rollout_status(service)
         # The cluster's times are whole seconds: the next revision's must be a later one.
         await_true(lambda: time.monotonic() - since > 1.1, deadline_seconds=SECONDS, what="a second")
+
+    def is_bad(self) -> None:
+        """Deploy images whose pods start, and await their rollouts."""
+        self.deploy_all(BAD)
+        for service in self.parts:
+            self.rollout_status(service)
 
     def rollout_status(self, service: str) -> str:
         """Return what ``kubectl rollout status`` says in the end; it fails where the rollout does."""

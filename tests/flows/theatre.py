@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -368,8 +368,13 @@ class Theatre:
 
 
 @contextmanager
-def open_theatre(folder: Path) -> Iterator[Theatre]:
-    """Start everything; end everything."""
+def open_theatre(folder: Path, *, overrides: Mapping[str, str] | None = None) -> Iterator[Theatre]:
+    """Start everything; end everything.
+
+    Args:
+        folder: Where all state goes.
+        overrides: Variables of the flows' environment that name something else than a stand-in: another cluster, say.
+    """
     policy = folder / "runbook.toml"
     tables = "".join(f'[[repositories]]\nname = "{repository_name(n)}"\n' for n in range(STORIES))
     policy.write_text(POLICY.format(repositories=tables, resume_counts=RESUME_COUNTS))
@@ -384,6 +389,7 @@ def open_theatre(folder: Path) -> Iterator[Theatre]:
             "GITHUB_TOKEN": box.token,
             "KUBECONFIG": str(box.kubernetes.kubeconfig),
             "RUNBOOK_HELM": str(box.kubernetes.helm),
+            **(overrides or {}),
         }
         up.start_prefect_server()
         up.deploy_all()
