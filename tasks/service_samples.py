@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from runbook.decisions.metric_bounds import read_metrics
 from runbook.decisions.soak import HealthSeen, PodsSeen, Sample
-from runbook.errors import Permanent
+from runbook.errors import Permanent, Transient
 from runbook.installation import installation
 from runbook.policy.estate import Service
 from runbook.triage.classify import Classification, classify, masked
@@ -50,9 +50,8 @@ def _health(service: Service) -> HealthSeen:
         answer = installation().kubernetes.ask_service(
             service.namespace, service.name, service.port, service.health_path
         )
-    except (
-        Permanent
-    ) as error:  # no such service or port, no endpoint behind it: that is how it is, not a fault of ours
+    except (Permanent, Transient) as error:
+        # No such service or port, no endpoint behind it, or one that never answers: the cluster just told the pods.
         return HealthSeen(status=None, error=error.message)
     return HealthSeen(status=answer.status)
 
@@ -64,9 +63,10 @@ def _figures(service: Service) -> tuple[float | None, ...]:
         answer = installation().kubernetes.ask_service(
             service.namespace, service.name, service.port, service.metrics_path
         )
-    except Permanent:
+    except (Permanent, Transient):
         return ()
-    return read_metrics(answer.body, service.metrics) if answer.status == 200 else ()
+    told = answer.status == 200 and not answer.cut
+    return read_metrics(answer.body, service.metrics) if told else ()
 
 
 def _log_failures(service: Service, pods: Sequence[Pod]) -> Iterator[str]:
