@@ -18,7 +18,7 @@ MAX_OUTPUT_BYTES = 16 * 1024 * 1024
 # What helm and a kubeconfig's login program need of our environment: where programs are, where the cluster is
 # reached from inside it, the way out, and where releases are kept (a secret of another driver is not passed on).
 _PASSED_ON = (
-    *("PATH", "KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT"),
+    *("PATH", "HOME", "KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT"),
     *("HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "https_proxy", "http_proxy", "no_proxy"),
     *("SSL_CERT_FILE", "SSL_CERT_DIR", "HELM_DRIVER"),
 )
@@ -96,10 +96,13 @@ class HelmProgram:
             ) from error
 
     def _environment(self, home: str) -> dict[str, str]:
-        """Return only what it needs; with folders of its own it finds no plugin, registry login or stale cache."""
+        """Return only what it needs; with folders of its own it finds no plugin, registry login or stale cache.
+
+        HOME stays: a kubeconfig may name a program that logs in to a cloud by what lies there.
+        """
         passed = {name: self.environment[name] for name in _PASSED_ON if name in self.environment}
         folders = {
-            "HOME": home,
+            "KUBECACHEDIR": f"{home}/kube",
             "HELM_CACHE_HOME": f"{home}/cache",
             "HELM_CONFIG_HOME": f"{home}/config",
             "HELM_DATA_HOME": f"{home}/data",

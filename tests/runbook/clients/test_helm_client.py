@@ -67,23 +67,27 @@ def test_the_program_is_given_only_what_it_needs(
 
     seen = dict(line.partition("=")[::2] for line in (tmp_path / "seen").read_text().splitlines())
     given = set(seen) - {"PWD", "SHLVL", "_", "OLDPWD"}  # the shell's own
-    folders = {"HOME", "HELM_CACHE_HOME", "HELM_CONFIG_HOME", "HELM_DATA_HOME"}
+    folders = {"KUBECACHEDIR", "HELM_CACHE_HOME", "HELM_CONFIG_HOME", "HELM_DATA_HOME"}
     assert given - {"SSL_CERT_FILE", "SSL_CERT_DIR"} - {
         name for name in given if name.lower().endswith("_proxy")
     } == {
         "PATH",
+        "HOME",
         "KUBECONFIG",
         *folders,
     }
     assert "canary-value" not in seen.values()
     assert seen["KUBECONFIG"] == str(kubeconfig)
-    assert all(value.startswith(seen["HOME"]) for name, value in seen.items() if name in folders)
-    assert not Path(seen["HOME"]).exists()
+    assert seen["HOME"] == os.environ["HOME"]  # where a kubeconfig's login program finds what it logs in by
+    own = Path(seen["HELM_DATA_HOME"]).parent
+    assert {str(Path(seen[name]).parent) for name in folders} == {str(own)}
+    assert not own.exists()
 
 
 def test_its_folder_is_private_and_removed_though_the_program_fails(tmp_path: Path, kubeconfig: Path) -> None:
     script = f"""
-        stat -c %a "$HOME" > '{tmp_path}/mode'; echo "$HOME" > '{tmp_path}/home'; touch "$HOME/left"; exit 1
+        own=$(dirname "$HELM_DATA_HOME"); stat -c %a "$own" > '{tmp_path}/mode'
+        echo "$own" > '{tmp_path}/home'; touch "$own/left"; exit 1
     """
     with pytest.raises(Permanent):
         helm(tmp_path, kubeconfig, script).history("tts", "voice")
