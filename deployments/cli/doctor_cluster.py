@@ -137,7 +137,10 @@ def _releases(settings: Settings, policy: Policy) -> Findings:
         check = f"Helm release {namespace}/{release}"
 
         def look(namespace: str = namespace, release: str = release, check: str = check) -> Finding:
-            last = helm.history(release, namespace)[-1]
+            history = helm.history(release, namespace)
+            if not history:
+                return warning(check, "it has no revision", fix="check the release's name in the policy.")
+            last = history[-1]
             said = f"revision {last.revision} is {last.status}, {terminal.one_line(last.chart)}"
             if last.pending:
                 fix = (

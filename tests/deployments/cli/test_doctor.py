@@ -93,9 +93,6 @@ def test_what_a_rollback_lacks_is_named_and_its_revert_is_no_condition(
     health: str,
     needs: str,
 ) -> None:
-    policy = tmp_path / "runbook.toml"
-    deployed = policy.read_text().replace("[[services]]", '[[services]]\nenvironments = ["production"]')
-    policy.write_text(deployed)
     token = box.state.users["runbook-bot"].tokens[0]
     assert token.permissions is not None
     token.permissions[permission] = held

@@ -49,7 +49,7 @@ def playing(environment: pytest.MonkeyPatch) -> Iterator[Playing]:
 
     def start(*runs: dict[str, Any]) -> sandbox.Box:
         box = sandbox.Box(scenario(*runs) if runs else None)
-        box.server.start()
+        box.start()
         running.append(box)
         environment.setenv("GITHUB_API_URL", box.url)
         environment.setenv("GITHUB_TOKEN", box.token)
@@ -57,7 +57,7 @@ def playing(environment: pytest.MonkeyPatch) -> Iterator[Playing]:
 
     yield start
     for box in running:
-        box.server.stop()
+        box.stop()
 
 
 def newest_run(box: sandbox.Box) -> int:
