@@ -11,7 +11,7 @@ from flows.rollback_sync import syncs_to_pause
 from flows.run import Run
 from runbook import report
 from runbook.decisions.image_reference import same_repository
-from runbook.decisions.revision_evidence import Evidence, bar_subject
+from runbook.decisions.revision_evidence import Evidence, bar_subject, digests_of
 from runbook.decisions.rollback_set import ChosenMove, Member, SetRefused, moves_of, together
 from runbook.decisions.rollout import RolloutState, judge_rollout
 from runbook.decisions.soak import Sample
@@ -144,13 +144,19 @@ def _ways_back(
                 before=way.current,
                 after=one.choice.revision,
                 why=one.choice.reason,
-                running=tuple(sorted({digest for pod in standing.pods for digest in pod.image_digests})),
+                running=_running(way.current, standing),
                 after_digest=after.digest,
                 migrations=_migrations(run, service, before.commit, after.commit),
                 autoscaler=standing.autoscaler,
             )
         )
     return backs
+
+
+def _running(current: Revision, standing: Standing) -> tuple[str, ...]:
+    """Return the digests that the current revision's images run as, as far as its own pods tell."""
+    named = (image.image for image in current.template.images)
+    return tuple(sorted({digest for image in named for digest in digests_of(image, standing.pods)}))
 
 
 def _left(
@@ -167,9 +173,8 @@ def _left(
             digests: set[str] = set()
             for service in services:
                 if service.name in way.move.services and same_repository(image, service.image):
-                    running = {digest for pod in standings[service.name].pods for digest in pod.image_digests}
+                    running = digests_of(image, standings[service.name].pods)
                     digests |= running or {origin(way, service.name, way.current).digest} - {""}
-            # A pod of several containers does not tell whose digest is which.
             left[image] = bar_subject(image, digests.pop() if len(digests) == 1 else "")
     return left
 

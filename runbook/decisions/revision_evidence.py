@@ -7,7 +7,7 @@ from runbook.decisions.last_known_good import Sign
 from runbook.models import Frozen, RegistryProbe, RegistryState, WorkflowRun
 from runbook.policy import RepositoryPolicy
 from runbook.source_facts import ContainerVersion
-from runbook.workloads import Template
+from runbook.workloads import Pod, Template
 
 
 class Evidence(Frozen):
@@ -122,3 +122,17 @@ def bar_subject(image: str, digest: str) -> str:
         return image
     known = reference.digest or digest
     return f"{reference.name}@{known}" if known else f"{reference.name}:{reference.tag}"
+
+
+def digests_of(image: str, pods: Sequence[Pod]) -> frozenset[str]:
+    """Return the digests that an image runs as, by the pods that certainly run it.
+
+    While a bad image cannot be pulled, the pods of the good one still serve beside it; and a pod of several
+    containers does not tell whose digest is which.
+
+    Args:
+        image: Its reference, as a pod template gives it.
+        pods: A service's pods, whatever they run.
+    """
+    running = (pod.image_digests for pod in pods if [one.image for one in pod.images] == [image])
+    return frozenset(digest for digests in running for digest in digests)

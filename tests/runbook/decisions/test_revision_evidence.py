@@ -8,6 +8,7 @@ from runbook.decisions.revision_evidence import (
     bar_subject,
     barred_by,
     commit_behind,
+    digests_of,
     green_sign,
     image_in,
     registry_sign,
@@ -15,7 +16,7 @@ from runbook.decisions.revision_evidence import (
 from runbook.models import RegistryProbe, RegistryState, WorkflowRun
 from runbook.policy import RepositoryPolicy
 from runbook.source_facts import ContainerVersion
-from runbook.workloads import ContainerImage, Template
+from runbook.workloads import ContainerImage, Pod, Template
 
 DIGEST = f"sha256:{'a' * 64}"
 OTHER = f"sha256:{'b' * 64}"
@@ -152,3 +153,28 @@ def test_an_image_is_barred_by_its_digest_whatever_its_tag_or_by_the_tag_that_wa
 def test_a_bar_names_the_digest_and_what_it_names_it_bars(image: str, digest: str, subject: str) -> None:
     assert bar_subject(image, digest) == subject
     assert barred_by(image, digest, (subject,)) == subject
+
+
+def pod(name: str, *images: str, digests: tuple[str, ...]) -> Pod:
+    named = tuple(ContainerImage(container=f"c{place}", image=one) for place, one in enumerate(images))
+    return Pod(
+        name=name,
+        created_at=NOW,
+        phase="Running",
+        ready=bool(digests),
+        restarts=0,
+        images=named,
+        image_digests=digests,
+    )
+
+
+def test_a_bad_image_that_never_started_is_not_barred_by_the_digest_of_the_good_one_that_still_serves() -> (
+    None
+):
+    pods = [
+        pod("old", "ghcr.io/acme/tts:good", digests=(DIGEST,)),
+        pod("new", "ghcr.io/acme/tts:bad", digests=()),
+        pod("meshed", "ghcr.io/acme/tts:bad", "envoy:1", digests=(OTHER,)),
+    ]
+    assert digests_of("ghcr.io/acme/tts:bad", pods) == frozenset()
+    assert digests_of("ghcr.io/acme/tts:good", pods) == {DIGEST}
