@@ -1,6 +1,6 @@
 """Runbook section "Container Image Rollback" (RB-01 to RB-11): a set of services back to its last good images."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from prefect import State, flow
@@ -10,12 +10,14 @@ from flows.rollback_aftermath import conclude_rollback, note_what_is_left
 from flows.rollback_proposal import PROCEDURE, Before, propose_rollback
 from flows.run import Run, begin
 from runbook.decisions.rollback_set import Member, SetRefused, expand, outside_the_set
+from runbook.effects.releases import RollBackRelease
 from runbook.effects.workloads import RollBackWorkload
+from runbook.engine.effects import Effect
 from runbook.engine.engine import Verification
 from runbook.engine.entries import JournalEntry
 from runbook.engine.leases import Lease
 from runbook.engine.plans import StoredPlan
-from runbook.errors import UsageError
+from runbook.errors import NeedsPerson, UsageError
 from runbook.installation import installation
 from runbook.policy.estate import Service
 from runbook.requests import RollbackImageRequest
@@ -35,11 +37,10 @@ def rollback_image(request: RollbackImageRequest) -> State[None]:
     """
     members = _members(request)
     run = begin(PROCEDURE, request)
-    services = [member.service for member in members]
     return follow(
         run,
         propose=lambda: _propose(run, request, members),
-        verify=lambda plan, lease: _verify(run, services, plan, lease),
+        verify=lambda plan, lease: _verify(run, plan, lease),
         conclude=lambda plan, outcome: conclude_rollback(run, plan, outcome),
     )
 
@@ -81,24 +82,50 @@ def _propose(run: Run, request: RollbackImageRequest, members: Sequence[Member])
     return propose_rollback(run, request, members, why=why)
 
 
-def _verify(run: Run, services: Sequence[Service], plan: StoredPlan, lease: Lease) -> Verification:
-    note_what_is_left(run, services, plan)
-    since = _since(services, run.here.engine.entries.of_plan(plan.id))
+def _verify(run: Run, plan: StoredPlan, lease: Lease) -> Verification:
     before = Before.of(plan).samples
+    services = _planned(run, before)
+    note_what_is_left(run, services, plan)
+    since = _since(services, run.here.engine.entries.of_plan(plan.id), now=run.here.clock.now())
     names = ", ".join(service.name for service in services)
     return watch_rollback(services, since=since, before=before, lease=lease, what=names)
 
 
-def _since(services: Sequence[Service], entries: Sequence[JournalEntry]) -> dict[str, datetime | None]:
+def _planned(run: Run, names: Iterable[str]) -> list[Service]:
+    """Return the services that a plan moved, whatever the policy would move together by now.
+
+    Raises:
+        NeedsPerson: The policy no longer names one of them, so nobody can tell how it is to be watched.
+    """
+    known = {one.name: one for one in reversed(run.here.policy.services)}
+    known |= {one.name: one for one in run.here.policy.services if one.repository == run.repository.name}
+    gone = [name for name in names if name not in known]
+    if gone:
+        raise NeedsPerson(
+            f"The policy no longer names {', '.join(gone)}, which this plan moved: it cannot be watched.",
+            next_step="look at its pods and its health yourself; `runbook journal` shows what was done",
+        )
+    return [known[name] for name in names]
+
+
+def _since(
+    services: Sequence[Service], entries: Sequence[JournalEntry], *, now: datetime
+) -> dict[str, datetime | None]:
     """Return by service what its old verdict's time is: a condition from then says nothing of this rollout."""
     since: dict[str, datetime | None] = {}
     for service in services:
-        ref = ref_of(service)
-        for entry in entries:
-            effect = entry.effect
-            if isinstance(effect, RollBackWorkload) and effect.ref == ref:
-                told = (entry.result or {}).get("progressing_at")
-                since[service.name] = datetime.fromisoformat(told) if told else entry.claimed_at
-            else:
-                since.setdefault(service.name, entry.claimed_at)
+        moved = next((entry for entry in entries if _moves(entry.effect, service)), None)
+        told = ((moved.result if moved else None) or {}).get("progressing_at")
+        sent = moved.claimed_at if moved else None
+        since[service.name] = datetime.fromisoformat(told) if told else sent or now
     return since
+
+
+def _moves(effect: Effect, service: Service) -> bool:
+    match effect:
+        case RollBackWorkload(ref=ref):
+            return ref == ref_of(service)
+        case RollBackRelease(namespace=namespace, release=release):
+            return (namespace, release) == (service.namespace, service.helm_release)
+        case _:
+            return False
