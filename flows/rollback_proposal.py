@@ -25,9 +25,10 @@ from runbook.models import Frozen
 from runbook.policy.estate import Service
 from runbook.report.rollbacks import WayBack
 from runbook.requests import RollbackImageRequest
+from runbook.source_facts import Comparison
 from runbook.standing import Standing
 from runbook.workloads import Revision
-from tasks.revision_evidence import read_changed_paths
+from tasks.revision_evidence import read_between
 from tasks.rollback_watch import sample_services
 from tasks.workloads import read_services
 
@@ -84,10 +85,11 @@ def propose_rollback(
             unchanged="Nothing was changed.",
             next_step=chosen.next_step,
         )
-    backs = _ways_back(run, services, standings, ways, chosen)
+    between = _between(services, ways, chosen)
+    backs = _ways_back(services, standings, ways, chosen, between)
     pauses = syncs_to_pause(run, [standings[service.name] for service in services])
     moved = [_effect(one, way, standings) for one, way in zip(chosen, ways, strict=True)]
-    reverts = revert_effects(run, services, ways, place=place)
+    reverts = revert_effects(run, services, between, place=place)
     before = Before(
         samples=sample_services(services, what=names), left=_left(services, standings, ways, chosen)
     )
@@ -124,20 +126,40 @@ def _effect(chosen: ChosenMove, way: Way, standings: Mapping[str, Standing]) -> 
     )
 
 
+def _between(
+    services: Sequence[Service], ways: Sequence[Way], chosen: Sequence[ChosenMove]
+) -> dict[str, Comparison | None]:
+    """Return by service what lies between its two commits; what several share is read once."""
+    read: dict[tuple[str, str, str], Comparison | None] = {}
+    between: dict[str, Comparison | None] = {}
+    for service in services:
+        one, way = _move_of(service, ways, chosen)
+        bad = origin(way, service.name, way.current).commit
+        good = origin(way, service.name, one.choice.revision).commit
+        key = (service.repository, good, bad)
+        if good and bad and key not in read:
+            read[key] = read_between(service.repository, good=good, bad=bad)
+        between[service.name] = read.get(key)
+    return between
+
+
+def _move_of(service: Service, ways: Sequence[Way], chosen: Sequence[ChosenMove]) -> tuple[ChosenMove, Way]:
+    return next(
+        (one, way) for one, way in zip(chosen, ways, strict=True) if service.name in one.move.services
+    )
+
+
 def _ways_back(
-    run: Run,
     services: Sequence[Service],
     standings: Mapping[str, Standing],
     ways: Sequence[Way],
     chosen: Sequence[ChosenMove],
+    between: Mapping[str, Comparison | None],
 ) -> list[WayBack]:
     backs = []
     for service in services:
-        one, way = next(
-            (one, way) for one, way in zip(chosen, ways, strict=True) if service.name in one.move.services
-        )
+        one, way = _move_of(service, ways, chosen)
         standing = standings[service.name]
-        before, after = origin(way, service.name, way.current), origin(way, service.name, one.choice.revision)
         backs.append(
             WayBack(
                 service=service.name,
@@ -145,8 +167,8 @@ def _ways_back(
                 after=one.choice.revision,
                 why=one.choice.reason,
                 running=_running(way.current, standing),
-                after_digest=after.digest,
-                migrations=_migrations(run, service, before.commit, after.commit),
+                after_digest=origin(way, service.name, one.choice.revision).digest,
+                migrations=_migrations(service, between[service.name]),
                 autoscaler=standing.autoscaler,
             )
         )
@@ -179,13 +201,11 @@ def _left(
     return left
 
 
-def _migrations(run: Run, service: Service, bad: str, good: str) -> tuple[str, ...] | None:
-    """Return the files that changed a database between two commits; None where nobody knows the commits."""
-    if not bad or not good:
+def _migrations(service: Service, between: Comparison | None) -> tuple[str, ...] | None:
+    """Return the files that changed a database between two commits; None where nobody can tell all of them."""
+    if between is None or not between.whole:
         return None
-    paths = read_changed_paths(run.repository.name, good=good, bad=bad)
-    if paths is None:
-        return None
+    paths = (file.path for file in between.files)
     return tuple(path for path in paths if any(fnmatch(path, glob) for glob in service.migration_paths))
 
 

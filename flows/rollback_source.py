@@ -1,13 +1,14 @@
 """The pull request that takes the bad version's source back: without it the next deploy brings the version back."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from flows.rollback_moves import Way
 from flows.run import IssuePlace, Run
 from flows.waking import flow_run_id
+from runbook.decisions.source_revert import NoSoleCommit, sole_commit
 from runbook.engine.effects import Effect
 from runbook.policy.estate import Service
+from runbook.source_facts import Comparison
 from tasks.source_revert import read_revert
 
 
@@ -20,35 +21,30 @@ class Reverts:
 
 
 def revert_effects(
-    run: Run, services: Sequence[Service], ways: Sequence[Way], *, place: IssuePlace | None
+    run: Run,
+    services: Sequence[Service],
+    between: Mapping[str, Comparison | None],
+    *,
+    place: IssuePlace | None,
 ) -> Reverts:
     """Offer a pull request that reverts the commit of the bad version; refused by itself, it stops no rollback.
 
     Args:
         run: The procedure.
         services: The set.
-        ways: Where each part of it goes.
+        between: By service: what lies between the commit that it goes back to and the one that it leaves.
         place: The incident's issue.
     """
-    commits = {
-        commit
-        for way in ways
-        for service in services
-        if service.name in way.move.services
-        and (commit := way.evidence[service.name][way.current.name].commit)
-    }
     if not run.here.policy.image_rollback.revert_pull_request:
         return _none("the policy wants none")
-    if not commits:
-        return _none("nobody knows the commit that it was built from")
-    if len(commits) > 1:
-        return _none(f"it was built from {len(commits)} commits")
+    wanted = sole_commit({one.name: one.repository for one in services}, between)
+    if isinstance(wanted, NoSoleCommit):
+        return _none(wanted.reason)
     names = ", ".join(service.name for service in services)
-    commit = commits.pop()
     found = read_revert(
-        run.repository.name,
-        commit,
-        branch=run.repository.default_branch,
+        wanted.repository,
+        wanted.sha,
+        branch=run.here.policy.repository(wanted.repository).default_branch,
         execution_id=flow_run_id(),
         why=f"{names} goes back from the image that was built from this commit.",
         incident_url=place.url if place is not None else "",
@@ -56,7 +52,7 @@ def revert_effects(
     if isinstance(found, str):
         return _none(found)
     return Reverts(
-        found, f"A pull request that reverts commit {commit[:12]} is opened along, for people to merge"
+        found, f"A pull request that reverts commit {wanted.sha[:12]} is opened along, for people to merge"
     )
 
 

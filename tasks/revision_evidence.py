@@ -18,7 +18,7 @@ from runbook.errors import Denied, Permanent
 from runbook.installation import installation
 from runbook.policy.estate import Service
 from runbook.scrub import scrub
-from runbook.source_facts import CommitDetails, ContainerVersion
+from runbook.source_facts import CommitDetails, Comparison, ContainerVersion
 from runbook.workloads import Revision
 from tasks.registry import GITHUB_REGISTRY, probe_image
 from tasks.retrying import system_task
@@ -79,20 +79,22 @@ def read_evidence(
     return {revision.name: looking.at(revision) for revision in revisions}
 
 
-@system_task("read migrations", run_name="compare {good} with {bad}")
-def read_changed_paths(repository: str, *, good: str, bad: str) -> tuple[str, ...] | None:
-    """Return the files that changed between two commits; None where that cannot be told.
+@system_task("compare commits", run_name="compare {good} with {bad}")
+def read_between(repository: str, *, good: str, bad: str) -> Comparison | None:
+    """Return what lies between two commits; None where that cannot be told.
 
     Args:
         repository: owner/name.
-        good: The commit that is gone back to.
-        bad: The commit that is left.
+        good: The commit that is gone back to, in full or shortened.
+        bad: The commit that is left, likewise.
+
+    Raises:
+        Transient: GitHub does not answer.
     """
     try:
-        found = installation().github.compare(repository, good, bad, limit=1)
+        return installation().github.compare(repository, good, bad, limit=1)
     except (Permanent, Denied):
         return None
-    return tuple(file.path for file in found.files) if found.whole else None
 
 
 class _Looking:

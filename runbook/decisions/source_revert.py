@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from enum import StrEnum
 
 from runbook.models import Frozen
-from runbook.source_facts import CommitDetails, TreeChange, TreeEntry
+from runbook.source_facts import CommitDetails, Comparison, TreeChange, TreeEntry
 
 Tree = Mapping[str, TreeEntry]
 _NAMED = 5
@@ -103,3 +103,40 @@ def _blocked(tree: Tree, changes: Sequence[TreeChange]) -> set[str]:
 def _folders(path: str) -> list[str]:
     parts = path.split("/")
     return ["/".join(parts[:length]) for length in range(1, len(parts))]
+
+
+class SoleCommit(Frozen):
+    """The one commit that a bad version differs by from the good one."""
+
+    repository: str
+    sha: str
+
+
+class NoSoleCommit(Frozen):
+    """There is none, or nobody can tell; to take one of several back would promise what it does not do."""
+
+    reason: str
+
+
+def sole_commit(
+    repositories: Mapping[str, str], between: Mapping[str, Comparison | None]
+) -> SoleCommit | NoSoleCommit:
+    """Return the one commit that is to be taken back for a set of services.
+
+    Args:
+        repositories: By service: where its source lives.
+        between: By service: how the commit that is left stands to the one that is gone back to; None where nobody
+            knows one of them.
+    """
+    found: set[SoleCommit] = set()
+    for service, repository in repositories.items():
+        compared = between.get(service)
+        if compared is None:
+            return NoSoleCommit(reason=f"nobody can tell the commits that {service} was built from")
+        if (compared.ahead_by, compared.behind_by) != (1, 0) or not compared.commits:
+            lies = f"{compared.ahead_by} commits lie between the two images of {service}"
+            return NoSoleCommit(reason=f"{lies}, and nobody can tell which of them is bad")
+        found.add(SoleCommit(repository=repository, sha=compared.commits[-1].sha))
+    if len(found) != 1:
+        return NoSoleCommit(reason=f"the services were built from {len(found)} different commits")
+    return found.pop()

@@ -6,9 +6,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runbook.decisions.source_revert import NoRevert, RevertTree, WhyNoRevert, changed_tree, decide_revert
+from runbook.decisions.source_revert import (
+    NoRevert,
+    NoSoleCommit,
+    RevertTree,
+    SoleCommit,
+    WhyNoRevert,
+    changed_tree,
+    decide_revert,
+    sole_commit,
+)
 from runbook.models import Commit
-from runbook.source_facts import ChangedFile, CommitDetails, TreeChange, TreeEntry
+from runbook.source_facts import ChangedFile, CommitDetails, Comparison, TreeChange, TreeEntry
 
 PLAIN, PROGRAM, MODULE = "100644", "100755", "160000"
 
@@ -200,3 +209,49 @@ def test_a_revert_of_the_newest_commit_gives_the_tree_before_it(
     else:
         assert isinstance(decision, RevertTree)
         assert changed_tree(after, decision.changes) == before
+
+
+def compared(*shas: str, ahead: int | None = None, behind: int = 0) -> Comparison:
+    commits = tuple(
+        Commit(sha=sha, message="m", author="a", committed_at=datetime(2026, 5, 4, tzinfo=UTC), html_url="")
+        for sha in shas
+    )
+    return Comparison(
+        status="ahead",
+        ahead_by=len(shas) if ahead is None else ahead,
+        behind_by=behind,
+        merge_base="b",
+        commits=commits,
+        files=(),
+    )
+
+
+BOTH = {"tts": "acme/app", "agent": "acme/app"}
+
+
+@pytest.mark.parametrize(
+    ("repositories", "between", "said"),
+    [
+        (BOTH, {"tts": compared("s1"), "agent": None}, "nobody can tell the commits that agent"),
+        (BOTH, {"tts": compared("s1"), "agent": compared("s1", "s2")}, "2 commits lie between"),
+        (BOTH, {"tts": compared("s1"), "agent": compared()}, "0 commits lie between"),
+        (BOTH, {"tts": compared("s1"), "agent": compared("s1", behind=1)}, "which of them is bad"),
+        (BOTH, {"tts": compared("s1"), "agent": compared("s2")}, "2 different commits"),
+        (
+            {"tts": "acme/app", "agent": "acme/other"},
+            {"tts": compared("s1"), "agent": compared("s1")},
+            "2 different commits",
+        ),
+    ],
+)
+def test_one_commit_of_several_is_not_taken_back_as_if_it_were_the_bad_one(
+    repositories: dict[str, str], between: dict[str, Comparison | None], said: str
+) -> None:
+    found = sole_commit(repositories, between)
+    assert isinstance(found, NoSoleCommit)
+    assert said in found.reason
+
+
+def test_the_only_commit_between_the_two_images_of_all_services_is_the_one() -> None:
+    found = sole_commit(BOTH, {"tts": compared("s1"), "agent": compared("s1")})
+    assert found == SoleCommit(repository="acme/app", sha="s1")
