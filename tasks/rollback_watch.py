@@ -6,7 +6,16 @@ from datetime import datetime, timedelta
 from prefect.logging import get_run_logger
 
 from runbook.decisions.rollout import RolloutState, RolloutVerdict, held_up_by, judge_rollout
-from runbook.decisions.soak import Sample, SoakState, SoakVerdict, Watched, compare, judge_set
+from runbook.decisions.soak import (
+    Sample,
+    SoakState,
+    SoakVerdict,
+    Watched,
+    compare,
+    judge_set,
+    judge_soak,
+    mended,
+)
 from runbook.engine.engine import Verification
 from runbook.engine.leases import Lease
 from runbook.errors import NeedsPerson, Transient
@@ -121,8 +130,10 @@ class _Watch:
                     logs_at = clock.now()  # nothing is done before its logs were read to the end
                     continue
                 progress.show(verdict.watched_seconds, verdict.reason)
+                reason = f"{verdict.reason}. {_compared(samples, before)}"
+                if verdict.state is SoakState.NOT_WELL:
+                    self._require_not_mended(samples, before, reason)
                 if verdict.state is not SoakState.WELL_SO_FAR:
-                    reason = f"{verdict.reason}. {_compared(samples, before)}"
                     return Verification(passed=verdict.state is SoakState.SOAKED, reason=reason)
             self._wait()
 
@@ -176,8 +187,30 @@ class _Watch:
             samples[name].append(sample)
         return True
 
+    def _require_not_mended(
+        self, samples: Mapping[str, list[Sample]], before: Mapping[str, Sample], reason: str
+    ) -> None:
+        """Call a person where the rollback ended an outage and something else is not well: it is not undone.
+
+        Raises:
+            NeedsPerson: All that is not well was down before, and is up.
+        """
+        unwell = [
+            one
+            for one in self._watched(samples, before)
+            if judge_soak(one, health_failures=self._rules.health_failures).state is SoakState.NOT_WELL
+        ]
+        if all(mended(one) for one in unwell):
+            raise NeedsPerson(
+                f"What was down is up again, but not well: {reason}",
+                next_step="look at it; the rollback stands, and to undo it would bring the outage back",
+            )
+
     def _verdict(self, samples: Mapping[str, list[Sample]], before: Mapping[str, Sample]) -> SoakVerdict:
-        watched = [
+        return judge_set(self._watched(samples, before), health_failures=self._rules.health_failures)
+
+    def _watched(self, samples: Mapping[str, list[Sample]], before: Mapping[str, Sample]) -> list[Watched]:
+        return [
             Watched(
                 service=service.name,
                 soak_seconds=service.soak_seconds,
@@ -187,7 +220,6 @@ class _Watch:
             )
             for service in self._services
         ]
-        return judge_set(watched, health_failures=self._rules.health_failures)
 
     def _read(self) -> dict[str, Workload] | None:
         try:

@@ -293,6 +293,26 @@ def _was_well(watched: Watched, trouble: Trouble) -> bool:
     return not was_bad[trouble]()
 
 
+def mended(watched: Watched) -> bool:
+    """Tell whether a service was down before the rollback and is up since, whatever else is not well about it.
+
+    To put it back would be an outage; a person is to look at the rest.
+
+    Args:
+        watched: The service and its samples.
+    """
+    return (
+        watched.before is not None
+        and not _up(watched.before)
+        and bool(watched.samples)
+        and _up(watched.samples[-1])
+    )
+
+
+def _up(sample: Sample) -> bool:
+    return sample.pods.ready >= sample.pods.wanted and (sample.health is None or sample.health.well)
+
+
 def compare(before: Sample | None, after: Sample) -> str:
     """Say in one line how a service was before and how it is now, for the report.
 

@@ -33,6 +33,7 @@ IMAGES: dict[str, dict[str, Any]] = {
     "broken": {"start": "crash_loop"},
 }
 WATCHED = Sample(at=START, pods=PodsSeen(wanted=2, ready=2), health=HealthSeen(status=500), figures=(7.0,))
+UP = WATCHED.model_copy(update={"health": HealthSeen(status=200)})
 
 
 def cluster() -> dict[str, Any]:
@@ -58,6 +59,8 @@ def cluster() -> dict[str, Any]:
             {"image": "ghcr.io/acme/well:v1", "ago": "3s"},
         ],
     }
+    two = {"app": "ghcr.io/acme/well:v1", "proxy": "ghcr.io/acme/failing:v1"}
+    named["two"] = {"replicas": 2, "revisions": [{"images": two, "ago": "60s"}]}
     images = {f"ghcr.io/acme/{name}:v1": behaviour for name, behaviour in IMAGES.items()}
     return {"images": images, "namespaces": {NAMESPACE: {"workloads": named}}}
 
@@ -123,9 +126,14 @@ def test_a_set_that_stays_well_for_its_soak_time_is_verified_and_says_how_it_was
 @pytest.mark.parametrize(
     ("name", "more", "said"),
     [
-        ("red", {}, "its health endpoint answers 500, 3 times in a row, as before the rollback"),
+        (
+            "red",
+            {},
+            "its health endpoint answers 500, 3 times in a row, as before the rollback",
+        ),  # it was red, too
         ("restarting", {}, "was restarted after its rollout had settled"),
         ("failing", {}, "its log has a failure that was not there before: infrastructure"),
+        ("two", {}, "its log has a failure that was not there before: infrastructure"),
         ("unmetered", {"metrics": (MetricThreshold(name="errors_total", at_most=10),)}, "errors_total"),
         ("well", {"metrics": (MetricThreshold(name="absent", at_most=1),)}, "do not tell absent"),
     ],
@@ -133,9 +141,27 @@ def test_a_set_that_stays_well_for_its_soak_time_is_verified_and_says_how_it_was
 def test_one_that_is_not_well_fails_the_whole_set(
     desk: Desk, name: str, more: dict[str, Any], said: str
 ) -> None:
-    found = watch(desk, service("hanging"), service(name, **more))
+    before = {"hanging": UP, name: WATCHED if name == "red" else UP}
+    found = watch(desk, service("hanging"), service(name, **more), before=before)
     assert not found.passed
     assert said in found.reason
+
+
+def test_an_outage_that_the_rollback_ended_is_not_brought_back_for_a_line_in_a_log(desk: Desk) -> None:
+    down = Sample(
+        at=START, pods=PodsSeen(wanted=2, ready=0, reasons=("app: CrashLoopBackOff",)), health=WATCHED.health
+    )
+    with pytest.raises(NeedsPerson, match="What was down is up again") as called:
+        watch(desk, service("failing"), before={"failing": down})
+    assert "No space left" in called.value.message
+    assert "outage back" in called.value.next_step
+
+
+def test_where_another_one_of_the_set_is_worse_than_before_the_outage_is_no_reason_to_keep_it(
+    desk: Desk,
+) -> None:
+    before = {"failing": WATCHED, "red": UP}
+    assert not watch(desk, service("failing"), service("red"), before=before).passed
 
 
 def test_a_failure_that_its_log_had_before_is_no_news(desk: Desk) -> None:
