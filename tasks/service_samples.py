@@ -72,9 +72,12 @@ def _figures(service: Service) -> tuple[float | None, ...]:
 def _log_failures(service: Service, pods: Sequence[Pod]) -> Iterator[str]:
     """Yield what the triage signatures find in the pods' logs; numbers and times are masked, so that they compare."""
     here = installation()
-    for pod in pods:
+    # Each container by its name: of a pod that has several (somebody injected one, say) none is read else.
+    for pod, container in [(one, image.container) for one in pods for image in one.images]:
         try:
-            log = here.kubernetes.pod_log(service.namespace, pod.name, tail_lines=service.log_tail_lines)
+            log = here.kubernetes.pod_log(
+                service.namespace, pod.name, container=container, tail_lines=service.log_tail_lines
+            )
         except Permanent:  # it is gone by now, or its container has not started: its state is in the sample
             continue
         found = classify([from_bytes(pod.name, log.encode())], catalogue=here.catalogue)

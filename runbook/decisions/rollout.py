@@ -88,8 +88,10 @@ def held_up_by(workload: Workload, pods: Sequence[Pod]) -> tuple[str, ...]:
     """
     if workload.ref.kind is not WorkloadKind.STATEFUL_SET:
         return ()
-    wanted = set(workload.template.images)
-    return tuple(pod.name for pod in pods if not (pod.ready or pod.terminating) and set(pod.images) != wanted)
+    wanted = set(workload.template.images)  # a pod may have more: a sidecar that somebody injected
+    return tuple(
+        pod.name for pod in pods if not (pod.ready or pod.terminating) and not wanted <= set(pod.images)
+    )
 
 
 def _judge_deployment(workload: Workload, since: datetime | None) -> RolloutVerdict:

@@ -179,6 +179,8 @@ def test_no_rollout_is_complete_before_its_controller_has_seen_it_and_every_new_
         (STATEFUL_SET, {"ready": False, "image": "tts:bad"}, True),
         (STATEFUL_SET, {"ready": True, "image": "tts:bad"}, False),
         (STATEFUL_SET, {"ready": False, "image": "tts:good"}, False),
+        (STATEFUL_SET, {"ready": False, "image": "tts:good", "injected": "proxy:1"}, False),
+        (STATEFUL_SET, {"ready": False, "image": "tts:bad", "injected": "proxy:1"}, True),
         (STATEFUL_SET, {"ready": False, "image": "tts:bad", "terminating": True}, False),
         (DEPLOYMENT, {"ready": False, "image": "tts:bad"}, False),
         (DAEMON_SET, {"ready": False, "image": "tts:bad"}, False),
@@ -189,13 +191,14 @@ def test_only_a_stateful_set_waits_in_vain_for_a_broken_pod_of_the_template_that
 ) -> None:
     image = ContainerImage(container="app", image="tts:good")
     stands = workload(kind).model_copy(update={"template": Template(digest="d", images=(image,))})
+    injected = [ContainerImage(container="proxy", image=facts["injected"])] if "injected" in facts else []
     pod = Pod(
         name="tts-0",
         created_at=NOW,
         phase="Pending",
         ready=facts["ready"],
         restarts=0,
-        images=(ContainerImage(container="app", image=facts["image"]),),
+        images=(ContainerImage(container="app", image=facts["image"]), *injected),
         terminating=facts.get("terminating", False),
     )
     assert held_up_by(stands, (pod,)) == (("tts-0",) if held_up else ())
