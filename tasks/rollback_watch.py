@@ -13,8 +13,6 @@ from runbook.decisions.soak import (
     Watched,
     compare,
     judge_set,
-    judge_soak,
-    mended,
 )
 from runbook.engine.engine import Verification
 from runbook.engine.leases import Lease
@@ -114,7 +112,11 @@ class _Watch:
             self._wait()
 
     def soak(self, before: Mapping[str, Sample]) -> Verification:
-        """Watch for the soak time; not well is not passed."""
+        """Watch for the soak time; not well is not passed.
+
+        Raises:
+            NeedsPerson: An outage is over, and something else is not well.
+        """
         clock = self._here.clock
         longest = max(service.soak_seconds for service in self._services)
         progress = Progress("Soak", total=longest)
@@ -131,8 +133,11 @@ class _Watch:
                     continue
                 progress.show(verdict.watched_seconds, verdict.reason)
                 reason = f"{verdict.reason}. {_compared(samples, before)}"
-                if verdict.state is SoakState.NOT_WELL:
-                    self._require_not_mended(samples, before, reason)
+                if verdict.state is SoakState.MENDED:
+                    raise NeedsPerson(
+                        f"What was down is up again, but not well: {reason}",
+                        next_step="look at it; the rollback stands, for to undo it would bring the outage back",
+                    )
                 if verdict.state is not SoakState.WELL_SO_FAR:
                     return Verification(passed=verdict.state is SoakState.SOAKED, reason=reason)
             self._wait()
@@ -187,30 +192,8 @@ class _Watch:
             samples[name].append(sample)
         return True
 
-    def _require_not_mended(
-        self, samples: Mapping[str, list[Sample]], before: Mapping[str, Sample], reason: str
-    ) -> None:
-        """Call a person where the rollback ended an outage and something else is not well: it is not undone.
-
-        Raises:
-            NeedsPerson: All that is not well was down before, and is up.
-        """
-        unwell = [
-            one
-            for one in self._watched(samples, before)
-            if judge_soak(one, health_failures=self._rules.health_failures).state is SoakState.NOT_WELL
-        ]
-        if all(mended(one) for one in unwell):
-            raise NeedsPerson(
-                f"What was down is up again, but not well: {reason}",
-                next_step="look at it; the rollback stands, and to undo it would bring the outage back",
-            )
-
     def _verdict(self, samples: Mapping[str, list[Sample]], before: Mapping[str, Sample]) -> SoakVerdict:
-        return judge_set(self._watched(samples, before), health_failures=self._rules.health_failures)
-
-    def _watched(self, samples: Mapping[str, list[Sample]], before: Mapping[str, Sample]) -> list[Watched]:
-        return [
+        watched = [
             Watched(
                 service=service.name,
                 soak_seconds=service.soak_seconds,
@@ -220,6 +203,7 @@ class _Watch:
             )
             for service in self._services
         ]
+        return judge_set(watched, health_failures=self._rules.health_failures)
 
     def _read(self) -> dict[str, Workload] | None:
         try:

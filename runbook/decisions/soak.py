@@ -99,6 +99,8 @@ class SoakState(StrEnum):
     WELL_SO_FAR = "well_so_far"
     SOAKED = "soaked"
     NOT_WELL = "not_well"
+    MENDED = "mended"
+    """All that is not well was down before and is up: to put it back would bring the outage back."""
 
 
 class Trouble(StrEnum):
@@ -173,9 +175,20 @@ def judge_set(watched: Sequence[Watched], *, health_failures: int) -> SoakVerdic
         health_failures: As for :func:`judge_soak`.
     """
     verdicts = [judge_soak(one, health_failures=health_failures) for one in watched]
-    unwell = [one for one in verdicts if one.state is SoakState.NOT_WELL]
+    unwell = [
+        (one, verdict)
+        for one, verdict in zip(watched, verdicts, strict=True)
+        if verdict.state is SoakState.NOT_WELL
+    ]
     if unwell:
-        return next((one for one in unwell if one.worse_than_before), unwell[0])
+        to_put_back = [verdict for one, verdict in unwell if not _mended(one)]
+        if to_put_back:
+            return next((one for one in to_put_back if one.worse_than_before), to_put_back[0])
+        # Whether another one gets worse is still to be seen.
+        seen = max(verdict.watched_seconds for verdict in verdicts)
+        ended = seen >= max(one.soak_seconds for one in watched)
+        state = SoakState.MENDED if ended else SoakState.WELL_SO_FAR
+        return unwell[0][1].model_copy(update={"state": state})
     waited_for = [one for one in verdicts if one.state is SoakState.WELL_SO_FAR]
     if waited_for:
         return min(waited_for, key=lambda one: one.watched_seconds)
@@ -293,7 +306,7 @@ def _was_well(watched: Watched, trouble: Trouble) -> bool:
     return not was_bad[trouble]()
 
 
-def mended(watched: Watched) -> bool:
+def _mended(watched: Watched) -> bool:
     """Tell whether a service was down before the rollback and is up since, whatever else is not well about it.
 
     To put it back would be an outage; a person is to look at the rest.
