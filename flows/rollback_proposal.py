@@ -15,6 +15,7 @@ from runbook.decisions.revision_evidence import Evidence, bar_subject, digests_o
 from runbook.decisions.rollback_set import ChosenMove, Member, SetRefused, moves_of, together
 from runbook.decisions.rollout import RolloutState, judge_rollout
 from runbook.decisions.soak import Sample
+from runbook.effects.gitops import PauseGitOpsSync
 from runbook.effects.releases import RollBackRelease
 from runbook.effects.workloads import RollBackWorkload
 from runbook.engine.effects import Effect
@@ -93,14 +94,15 @@ def propose_rollback(
     before = Before(
         samples=sample_services(services, what=names), left=_left(services, standings, ways, chosen)
     )
+    # Undone last first: what runs goes back before anything is asked of GitHub, which may be away.
+    effects = [*pauses, *reverts.effects, *moved]
     return Proposal(
         plan=Plan.of(
             procedure=PROCEDURE,
             repository=run.repository.name,
-            # Undone last first: what runs goes back before anything is asked of GitHub, which may be away.
-            effects=[*pauses, *reverts.effects, *moved],
+            effects=effects,
         ),
-        view=_view(run, members, standings, ways, backs, before, why=why, revert=reverts.said),
+        view=_view(run, members, standings, ways, backs, before, effects, why=why, revert=reverts.said),
         place=place,
     )
 
@@ -216,6 +218,7 @@ def _view(
     ways: Sequence[Way],
     backs: Sequence[WayBack],
     before: Before,
+    effects: Sequence[Effect],
     *,
     why: str,
     revert: str,
@@ -232,6 +235,12 @@ def _view(
         if (verdict := judge_rollout(standings[name].workload, since=None)).state is not RolloutState.COMPLETE
     ]
     looked_at = [table for way in ways for table in way.tables()]
+    pausing = any(isinstance(effect, PauseGitOpsSync) for effect in effects)
+    paused = (
+        f"The sync goes on by itself after {rules.gitops_pause_minutes:g} minutes: revert the source by then"
+        if pausing
+        else ""
+    )
     barred = f"What is left is barred for {rules.bar_days} days: {left}" if left else ""
     return PlanView(
         title=f"roll back {', '.join(names)}",
@@ -249,6 +258,7 @@ def _view(
             "The services go on with the images that they have",
             "Rolled back, the next deploy or sync from git would bring the bad version back",
             barred,
+            paused,
             revert,
         ),
         history=scorecard.sentence() if run.applying else "",

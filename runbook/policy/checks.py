@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from runbook.policy.approvals import PrefectResume, resolve_rule
-from runbook.policy.estate import RotatedBy
+from runbook.policy.estate import GitOps, RotatedBy
 from runbook.policy.model import Policy
 from runbook.policy.operations import Remedy
 from runbook.policy.people import COMMIT_AUTHOR
@@ -254,6 +254,16 @@ def _check_services(policy: Policy) -> Iterator[Problem]:
                 yield Problem(f"services[{position}].metrics[{index}]", "says neither at_most nor at_least")
 
 
+def _check_image_rollback(policy: Policy) -> Iterator[Problem]:
+    rules = policy.image_rollback
+    if rules.gitops is GitOps.PAUSE and rules.gitops_pause_minutes < rules.revert_within_minutes:
+        reason = (
+            f"the sync would bring the bad version back while its revert need not be merged for another "
+            f"{rules.revert_within_minutes - rules.gitops_pause_minutes:g} minutes (revert_within_minutes)"
+        )
+        yield Problem("image_rollback.gitops_pause_minutes", reason)
+
+
 def _check_secrets(policy: Policy) -> Iterator[Problem]:
     yield from _duplicates("secrets", (f"{s.repository} {s.name}" for s in policy.secrets))
     for position, secret in enumerate(policy.secrets):
@@ -304,6 +314,7 @@ _CHECKS: tuple[Callable[[Policy], Iterator[Problem]], ...] = (
     _check_people,
     _check_slo,
     _check_services,
+    _check_image_rollback,
     _check_secrets,
     _check_known_issues,
     _check_freezes,

@@ -108,7 +108,7 @@ class ImageRollback(Section):
         description="Where Argo CD or Flux owns a service: refuse the plan, or pause the sync until the deadline.",
     )
     gitops_pause_minutes: Minutes = Field(
-        default=240, description="When a paused sync goes on, unless a person lets it go on before."
+        default=2_880, description="When a paused sync goes on, unless a person lets it go on before."
     )
     argocd_namespace: Name = Field(
         default="argocd", description="Where Argo CD's applications are, unless a workload says otherwise."

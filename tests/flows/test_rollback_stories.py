@@ -187,7 +187,7 @@ def test_under_a_sync_that_would_undo_it_a_rollback_is_refused_or_pauses_it_unti
     assert state_of(theatre, refused) == "NeedsPerson"
     assert "would bring the bad version back" in theatre.execution(refused).reason
     written = theatre.policy_file.read_text()
-    pausing = '[image_rollback]\ngitops = "pause"\ngitops_pause_minutes = 0.2\n'
+    pausing = '[image_rollback]\ngitops = "pause"\ngitops_pause_minutes = 0.2\nrevert_within_minutes = 0.2\n'
     theatre.policy_file.write_text(written.replace("[image_rollback]\n", pausing))
     try:
         run_id = fleet.start(theatre, "synced")

@@ -254,6 +254,8 @@ _SECRET = {"name": "KEY", "repository": "acme/app", "every_months": 3}
             "not below timings.watch_timeout_seconds",
         ),
         (
+            lambda d: d.update(image_rollback={"gitops": "pause"}),
+            lambda d: d.update(image_rollback={"gitops_pause_minutes": 60}),
             lambda d: d.update(slo={"success_rate": {"alert_below_percent": 96}}),
             "slo.success_rate.alert_below_percent",
             "while the target (95 %) is met",
@@ -288,6 +290,17 @@ _SECRET = {"name": "KEY", "repository": "acme/app", "every_months": 3}
             lambda d: d.update(freeze_windows=[_FREEZE | {"end": "2027-01-02T00:00:00Z"}]),
             "freeze_windows[0].end",
             "does not come after start",
+        ),
+        # services
+        (
+            lambda d: d.update(services=[_SERVICE | {"metrics": [{"name": "errors_total"}]}]),
+            "services[0].metrics[0]",
+            "neither at_most nor at_least",
+        ),
+        (
+            lambda d: d.update(image_rollback={"gitops": "pause", "gitops_pause_minutes": 60}),
+            "image_rollback.gitops_pause_minutes",
+            "another 1380 minutes",
         ),
         # people and secrets
         (lambda d: d.update(contacts={"x": {"name": "X"}}), "contacts.x", "nobody could be reached"),
