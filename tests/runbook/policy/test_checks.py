@@ -254,8 +254,6 @@ _SECRET = {"name": "KEY", "repository": "acme/app", "every_months": 3}
             "not below timings.watch_timeout_seconds",
         ),
         (
-            lambda d: d.update(image_rollback={"gitops": "pause"}),
-            lambda d: d.update(image_rollback={"gitops_pause_minutes": 60}),
             lambda d: d.update(slo={"success_rate": {"alert_below_percent": 96}}),
             "slo.success_rate.alert_below_percent",
             "while the target (95 %) is met",
@@ -366,6 +364,8 @@ def test_a_contradiction_is_refused_at_its_key(
             secrets=[{"name": "GITHUB_TOKEN", "repository": "acme/app", "rotated_by": "github"}]
         ),
         lambda d: d.update(services=[_SERVICE, _SERVICE | {"name": "agent", "moves_with": ["tts"]}]),
+        lambda d: d.update(image_rollback={"gitops": "pause"}),
+        lambda d: d.update(image_rollback={"gitops_pause_minutes": 60}),
         lambda d: d.update(slo={"success_rate": {"target_percent": 90, "alert_below_percent": 90}}),
         lambda d: d.update(timings={"watch_poll_seconds": 30, "lease_seconds": 60}),
     ],
