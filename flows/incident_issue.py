@@ -8,8 +8,9 @@ from runbook import report
 from runbook.effects.incident_issues import CloseIssue, OpenIssue, PostComment
 from runbook.engine.effects import Effect
 from runbook.engine.entries import JournalEntry
+from runbook.engine.executions import Execution
 from runbook.engine.incidents import Incident
-from runbook.engine.states import IncidentState
+from runbook.engine.states import IncidentState, RequesterKind
 from runbook.installation import Installation
 from runbook.policy import Severity
 from runbook.scrub import scrub
@@ -72,7 +73,8 @@ def place_to_tell(here: Installation, execution_id: str, reason: str) -> IssuePl
         reason: Why it ended.
 
     Returns:
-        The place; None where it has no incident and is about no failed attempt.
+        The place; None where it has no incident, and neither a failed attempt nor an event of GitHub's asked for it:
+        who asked in person sees it end.
     """
     incidents = here.engine.incidents
     execution = here.engine.executions.get(execution_id)
@@ -81,21 +83,27 @@ def place_to_tell(here: Installation, execution_id: str, reason: str) -> IssuePl
         return None
     if execution.incident_id is not None:
         incident = incidents.get(execution.incident_id)
-    elif not runs:
+    elif not runs and not _asked_by_event(execution):
         return None
     else:
         incident = incidents.open_or_join(
             execution_id,
             repository=execution.repository,
             issues_repository=here.policy.repository(execution.repository).incidents_repository,
-            fingerprint=f"untriaged:{runs}",
+            fingerprint=f"untriaged:{runs or execution.subject}",
             failure_class=FailureClass.UNKNOWN,
             severity=UNTRIAGED,
-            title=scrub(f"{UNTRIAGED}: {execution.subject} could not be triaged"),
+            title=scrub(
+                f"{UNTRIAGED}: {execution.subject} could not be {'triaged' if runs else 'looked at'}"
+            ),
             detail={},
         )
     if incident.issue_number is None:
-        body = report.untriaged_markdown(runs, reason, on_call=here.policy.on_call)
+        body = (
+            report.untriaged_markdown(runs, reason, on_call=here.policy.on_call)
+            if runs
+            else f"{execution.procedure} could not go on: {report.words(reason)}"
+        )
         incident = open_issue(here, execution_id, incident, body)
     return place_of_incident(incident)
 
@@ -144,6 +152,11 @@ def close_incident(
         close = CloseIssue(repository=place.repository, issue=place.number)
         _write(execution_id, "close-issue", close, within=within)
         incidents.close(incident.id, resolution=resolution)
+
+
+def _asked_by_event(execution: Execution) -> bool:
+    """Tell whether nobody but the incident would tell people that an execution ended: a failed deployment asked."""
+    return execution.procedure == "rollback-image" and execution.requester_kind is RequesterKind.PRODUCT
 
 
 def incident_of(run: Run) -> Incident | None:
