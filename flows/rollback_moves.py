@@ -17,7 +17,7 @@ from runbook.policy.estate import Service
 from runbook.rolled_back import rolled_back_at
 from runbook.source_facts import ContainerVersion
 from runbook.standing import ReleaseReading, Standing
-from runbook.workloads import Revision
+from runbook.workloads import Revision, WorkloadRef
 from tasks.revision_evidence import read_evidence, read_versions
 from tasks.workloads import read_release
 
@@ -38,6 +38,7 @@ class Way:
         evidence: By service, then by the candidates' names: what is known of their origin.
         target: Where it goes.
         beside: What else there is to go back to, for people.
+        along: Other workloads of the Helm release: they go back too, and nothing of the policy says how to watch them.
     """
 
     move: Move
@@ -46,6 +47,7 @@ class Way:
     evidence: Mapping[str, Mapping[str, Evidence]]
     target: GoodChoice | TargetRefused
     beside: tuple[Table, ...]
+    along: tuple[WorkloadRef, ...] = ()
 
     def tables(self) -> tuple[Table, ...]:
         """Show what it was chosen from."""
@@ -80,10 +82,12 @@ def way_of(
     if not isinstance(asked, str):
         raise _refusal(asked.reason, asked.next_step)
     beside: list[Table] = []
+    along: tuple[WorkloadRef, ...] = ()
     if move.release:
         release = read_release(move.release, move.namespace)
         current, candidates = _of_release(run, release)
         beside.append(report.history_table(move.release, release.history))
+        along = _others_of(release, services)
     else:
         current, candidates = _of_workload(run, standings[move.services[0]])
     versions = {service.name: read_versions(service, what=service.name) for service in services}
@@ -103,6 +107,7 @@ def way_of(
         # Chosen again, now that more is known: an image that was asked for may be gone.
         target=looking.choose(asked, current, candidates),
         beside=tuple(beside),
+        along=along,
     )
 
 
@@ -186,6 +191,14 @@ def _of_workload(run: Run, standing: Standing) -> tuple[Revision, tuple[Candidat
         for revision in standing.revisions
         if revision.name != current.name
     )
+
+
+def _others_of(release: ReleaseReading, services: Sequence[Service]) -> tuple[WorkloadRef, ...]:
+    """Return a release's workloads that are no service of the policy, as its newest revision has them."""
+    ours = {(service.namespace, service.name) for service in services}
+    newest = release.manifests[release.history[-1].revision] if release.history else None
+    found = newest.workloads if newest is not None else ()
+    return tuple(ref for ref in found if (ref.namespace, ref.name) not in ours)
 
 
 def _of_release(run: Run, release: ReleaseReading) -> tuple[Revision, tuple[Candidate, ...]]:

@@ -252,6 +252,7 @@ def _view(
         remedy=PROCEDURE,
         blast_radius=report.sentences(
             f"{pods} pods of {len(names)} services are replaced, as each one's update strategy says; all move or none",
+            *(f"{ref} goes back along with its Helm release, unwatched" for way in ways for ref in way.along),
             f"Rollout and health are watched for {soak:g} s after; whatever is not well then goes back to where it was",
         ),
         if_nobody_acts=report.sentences(
