@@ -16,6 +16,7 @@ STORIES = (
     "synced",
     "busy",
     "again",
+    "absent",
 )
 SOAK_SECONDS = 1.5
 ROLES = {"runbook-bot": "write", "alice": "admin", "bob": "write", "mallory": "read"}
@@ -45,7 +46,9 @@ def cluster() -> dict[str, Any]:
             images[image(service, BAD, story=story)] = {"health": 500, "digest": _digest(story, service, "b")}
             images[image(service, GOOD, story=story)] = {"digest": _digest(story, service, "a")}
         namespaces[namespace(story)] = {
-            "workloads": {service: _workload(service, story) for service in ("tts", "agent")}
+            "workloads": {}
+            if story == "absent"
+            else {service: _workload(service, story) for service in ("tts", "agent")}
         }
     # What it would go back to is not well either.
     images[image("agent", GOOD, story="unwell")] = {"health": 503}

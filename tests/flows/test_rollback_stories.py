@@ -83,6 +83,11 @@ def test_where_the_second_is_refused_the_first_is_put_back(fleet_theatre: Theatr
     assert state_of(theatre, run_id) == "Undone"
     assert fleet.running(theatre, "refused") == BOTH_BAD
     assert states(theatre, plan) == [EffectState.UNDONE, EffectState.REFUSED]
+    theatre.cluster.server.faults.clear()
+    again = fleet.start(theatre, "refused")  # what was never verified to be bad is as good as before
+    fleet.approve(theatre, again)
+    assert state_of(theatre, again) == "Verified"
+    assert fleet.running(theatre, "refused") == BOTH_GOOD
 
 
 def test_a_killed_rollback_goes_on_where_it_was_and_never_undoes_itself(fleet_theatre: Theatre) -> None:
@@ -134,6 +139,26 @@ def test_where_no_revision_is_good_nothing_moves_and_the_incident_says_why(fleet
     assert execution.incident_id is not None
     incident = theatre.here.engine.incidents.get(execution.incident_id)
     assert incident.state is IncidentState.OPEN
+
+
+def test_a_failed_deployment_whose_services_cannot_be_read_is_heard_of_in_an_incident(
+    fleet_theatre: Theatre,
+) -> None:
+    theatre = fleet_theatre
+    request = fleet.ask("absent")
+    key = f"{repository('absent')}:deployment:1"
+    theatre.here.engine.executions.ask_as_product(
+        procedure="rollback-image", request=request.canonical(), key=key
+    )
+    run = theatre.until(
+        "the run", lambda: theatre.prefect.create("rollback-image", request, idempotency_key=key)
+    )
+    assert state_of(theatre, run.id) == "NeedsPerson"
+    execution = theatre.execution(run.id)
+    assert execution.incident_id is not None
+    incident = theatre.here.engine.incidents.get(execution.incident_id)
+    assert incident.state is IncidentState.OPEN
+    assert "tts could not be looked at" in incident.title
 
 
 @pytest.mark.executes("RB-08", "RB-09")
