@@ -16,17 +16,21 @@ HELD_SECONDS = 30
 
 
 class Health:
-    """A service's health endpoint: answers every path with ``status``, which the test may change at any time."""
+    """What answers for a service: ``pages`` as they are, any other path with ``status``; a test may change both."""
 
     def __init__(self) -> None:
         self.status = 200
+        self.pages: dict[str, str] = {}
         self.asked: list[str] = []
         outer = self
 
         class Handler(_Quiet):
             def do_GET(self) -> None:
                 outer.asked.append(self.path)
-                self.answer(outer.status, {"status": outer.status})
+                if self.path in outer.pages:
+                    self.send(200, "text/plain", outer.pages[self.path])
+                else:
+                    self.answer(outer.status, {"status": outer.status})
 
         self._server = http.server.ThreadingHTTPServer((_LOOPBACK, 0), Handler)
         self.port = self._server.server_port
@@ -130,9 +134,13 @@ def holding_writes(
 class _Quiet(http.server.BaseHTTPRequestHandler):
     def answer(self, status: int, body: object) -> None:
         """Send a status and a body of JSON."""
-        content = json.dumps(body).encode()
+        self.send(status, "application/json", json.dumps(body))
+
+    def send(self, status: int, kind: str, body: str) -> None:
+        """Send a status and a body."""
+        content = body.encode()
         self.send_response(status)
-        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         self.wfile.write(content)

@@ -29,6 +29,8 @@ from tests.flows.theatre import Theatre, open_theatre
 GOOD = "sha-1a2b3c4"
 BAD = "sha-9f8e7d6"
 """Its pods start; whether it is well, its health endpoint says."""
+NEWER = "sha-5555555"
+"""Its pods start, too."""
 UNPULLABLE = "sha-bad0bad"
 """Is never pulled: see stages.yaml."""
 SECONDS = 60.0
@@ -45,8 +47,10 @@ rollout_timeout_seconds = 60
 good_after_minutes = 0.001
 gitops = "pause"
 gitops_pause_minutes = 0.2
+revert_within_minutes = 0.2
 """
 _REVISION = re.compile(r"^(\d+)\s", re.MULTILINE)
+_CAUSE = re.compile(r"^(\d+)\s+(.*\S)", re.MULTILINE)
 _IMAGE = re.compile(r"^\s*Image:\s*(\S+)", re.MULTILINE)
 
 
@@ -61,6 +65,8 @@ class Part:
         annotations: More of the workload's annotations.
         release: The Helm release that it is; nothing but helm makes its workload then.
         ready_after: When its pods get ready: see stages.yaml.
+        sidecar: Its pods have a second container.
+        policy: More lines of the service's table in the policy.
     """
 
     kind: WorkloadKind = WorkloadKind.DEPLOYMENT
@@ -69,6 +75,8 @@ class Part:
     annotations: Mapping[str, str] = field(default_factory=dict)
     release: str = ""
     ready_after: str = ""
+    sidecar: bool = False
+    policy: str = ""
 
     def command_name(self, name: str) -> str:
         """Name the workload as kubectl does."""
@@ -114,6 +122,7 @@ class Story:
                 f'dockerfile = "Dockerfile"\nmoves_with = {others}\nsoak_seconds = {SOAK_SECONDS}\n'
                 f'workload = "{part.kind.value}"\nport = {_SERVICE_PORT}\n'
                 + (f'helm_release = "{part.release}"\n' if part.release else "")
+                + part.policy
             )
         return "".join(tables)
 
@@ -135,10 +144,12 @@ class Story:
         """Apply a service's workload with an image; its change-cause is the tag."""
         part = self.parts[service]
         labels = {"app": service}
-        container = {"name": service, "image": self.image(service, tag)}
+        containers = [{"name": service, "image": self.image(service, tag)}]
+        if part.sidecar:
+            containers.append({"name": "proxy", "image": "registry.example/proxy:1"})
         spec: dict[str, Any] = {
             "selector": {"matchLabels": labels},
-            "template": {"metadata": {"labels": labels}, "spec": {"containers": [container]}},
+            "template": {"metadata": {"labels": labels}, "spec": {"containers": containers}},
             **part.spec,
         }
         if part.ready_after:
@@ -184,6 +195,11 @@ class Story:
             found[int(number)] = image[1]
         return found
 
+    def change_causes(self, service: str) -> dict[int, str]:
+        """Return the change-cause of each revision that ``kubectl rollout history`` shows."""
+        shown = self.kubectl("rollout", "history", self.parts[service].command_name(service))
+        return {int(number): cause for number, cause in _CAUSE.findall(shown)}
+
     def running(self, service: str) -> str:
         """Return the image that a service's template names."""
         path = "jsonpath={.spec.template.spec.containers[0].image}"
@@ -220,7 +236,16 @@ class Story:
 
     def patches(self) -> list[str]:
         """Return the workloads whose templates the product changed, in turn, as the audit log has it."""
-        return [call["objectRef"]["name"] for call in self._calls() if _changed(call)]
+        return [
+            call["objectRef"]["name"]
+            for call in self._calls()
+            if _is_patch(call) and call["responseStatus"]["code"] == 200
+        ]
+
+    def answers(self, service: str) -> list[int]:
+        """Return what the API server answered to the product's writes to a workload, in turn."""
+        writes = [call for call in self._calls() if _is_patch(call) and call["objectRef"]["name"] == service]
+        return [call["responseStatus"]["code"] for call in writes]
 
     def denied(self) -> list[tuple[str, str, str]]:
         """Return what the product was forbidden: verb, resource, name."""
@@ -300,11 +325,6 @@ def _shipped() -> list[dict[str, Any]]:
     return list(yaml.safe_load_all(_ROLE.read_text(encoding="utf-8")))
 
 
-def _changed(call: Mapping[str, Any]) -> bool:
+def _is_patch(call: Mapping[str, Any]) -> bool:
     of = call["objectRef"]
-    return (
-        call["verb"] == "patch"
-        and of.get("apiGroup") == "apps"
-        and not of.get("subresource")
-        and call["responseStatus"]["code"] == 200
-    )
+    return call["verb"] == "patch" and of.get("apiGroup") == "apps" and not of.get("subresource")

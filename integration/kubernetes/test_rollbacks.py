@@ -4,15 +4,16 @@ import json
 import os
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
-from integration.kubernetes.cluster import CHART, Cluster, program
+from integration.kubernetes.cluster import CHART, Cluster, log_line, program
 from integration.kubernetes.loopback_answers import Held, holding_writes
 from integration.kubernetes.rollback_stage import (
     BAD,
     GOOD,
+    NEWER,
     SECONDS,
     UNPULLABLE,
     Part,
@@ -77,6 +78,7 @@ def test_where_pods_never_get_ready_the_set_goes_back_and_kubectl_tells_the_same
         moved = f"deployment/{service} in {story.namespace} back from revision 2 to 1"
         assert f"{moved}: {bad} becomes {good} | confirmed" in report
         assert story.history(service) == {2: bad, 3: good}
+        assert story.change_causes(service) == {2: f"deploy {UNPULLABLE}", 3: f"deploy {GOOD}"}
         assert "successfully rolled out" in story.rollout_status(service)
         assert story.health[service].asked.count("/health") >= 2, "it was asked before and while it soaked"
     assert sorted(story.patches()) == ["agent", "tts"]
@@ -132,15 +134,17 @@ def patch_only_tts(story: Story) -> None:
     story.stage.cluster.apply(role)
 
 
-def test_a_rollback_killed_after_its_first_effect_goes_on_and_undoes_nothing(stage: Stage) -> None:
-    story = stage.open("kill", tts=RECREATED, agent=Part())
+@pytest.mark.parametrize("at", ["before", "after"])
+def test_a_rollback_killed_in_its_second_write_goes_on_and_undoes_nothing(stage: Stage, at: str) -> None:
+    story = stage.open(f"kill-{at}", tts=RECREATED, agent=Part())
     story.has_been_good()
     story.is_bad()
     run_id = story.start()
     with holding_writes(stage.cluster, story.namespace, "agent", user=stage.user) as held:
         plan = approve(stage.theatre, run_id)
-        kill_worker_when(stage, held)
+        kill_worker(stage, held, lambda: at == "before" or story.running("agent").endswith(GOOD))
         assert story.states(plan) == [EffectState.CONFIRMED, EffectState.CLAIMED]
+    stage.theatre.start_worker()
     stage.theatre.swept(run_id)
     assert story.end(run_id) == "Verified"
     for service in story.parts:
@@ -148,16 +152,18 @@ def test_a_rollback_killed_after_its_first_effect_goes_on_and_undoes_nothing(sta
     assert sorted(story.patches()) == ["agent", "tts"]
 
 
-def test_a_rollback_killed_in_the_middle_of_its_undo_ends_it_and_never_undoes_that(stage: Stage) -> None:
-    story = stage.open("undo", tts=RECREATED, agent=Part())
+@pytest.mark.parametrize("at", ["before", "after"])
+def test_a_rollback_killed_in_its_undo_ends_that_and_never_undoes_it(stage: Stage, at: str) -> None:
+    story = stage.open(f"undo-{at}", tts=RECREATED, agent=Part())
     story.has_been_good()
     story.is_bad()
     story.health["agent"].status = 500
     run_id = story.start()
     with holding_writes(stage.cluster, story.namespace, "tts", user=stage.user, after=1) as held:
         plan = approve(stage.theatre, run_id)
-        kill_worker_when(stage, held)
+        kill_worker(stage, held, lambda: at == "before" or story.running("tts").endswith(BAD))
         assert story.states(plan)[1] is EffectState.UNDONE, "the last went first"
+    stage.theatre.start_worker()
     stage.theatre.swept(run_id)
     assert story.end(run_id) == "Undone"
     assert story.states(plan) == [EffectState.UNDONE] * 2
@@ -166,14 +172,97 @@ def test_a_rollback_killed_in_the_middle_of_its_undo_ends_it_and_never_undoes_th
     assert sorted(story.patches()) == ["agent", "agent", "tts", "tts"]
 
 
-def kill_worker_when(stage: Stage, held: Held) -> None:
-    """Kill the worker with all it runs while a write of it waits in the API server; start another one."""
+def kill_worker(stage: Stage, held: Held, applied: Callable[[], bool]) -> None:
+    """Kill the worker with all it runs once a write of it is where it should be; it never reads the answer.
+
+    Args:
+        stage: Whose worker.
+        held: Keeps the write.
+        applied: Whether the write has got far enough. One that is to take effect is let go while the worker is stopped.
+    """
     theatre = stage.theatre
     theatre.until("the write to be on its way", lambda: held.asked.is_set() or None, seconds=SECONDS)
     worker = theatre.workers[-1]
-    os.killpg(worker.pid, signal.SIGKILL)
-    worker.wait()
-    theatre.start_worker()
+    os.killpg(worker.pid, signal.SIGSTOP)
+    try:
+        if not applied():
+            held.let_go()
+            await_true(applied, deadline_seconds=SECONDS, what="the write to take effect")
+    finally:
+        os.killpg(worker.pid, signal.SIGKILL)
+        worker.wait()
+
+
+def test_whoever_writes_something_else_in_the_same_moment_keeps_no_rollback_from_happening(
+    stage: Stage,
+) -> None:
+    story = stage.open("note", tts=Part())
+    story.has_been_good()
+    story.is_bad()
+    run_id = story.start()
+    with holding_writes(stage.cluster, story.namespace, "tts", user=stage.user) as held:
+        approve(stage.theatre, run_id)
+        stage.theatre.until("the write to be on its way", lambda: held.asked.is_set() or None)
+        story.kubectl("annotate", "deployment/tts", "example/looked-at=yes")
+        held.let_go()
+        assert story.end(run_id) == "Verified"
+    first, *more = story.answers("tts")
+    assert first == 409, "the write was stale"
+    assert more.count(200) == 1
+    assert more[-1] == 200, "it was tried again, if need be more than once: the controller writes, too"
+    assert story.history("tts") == {2: story.image("tts", BAD), 3: story.image("tts", GOOD)}
+
+
+def test_whoever_deploys_in_the_same_moment_is_not_overwritten(stage: Stage) -> None:
+    story = stage.open("race", tts=Part())
+    story.has_been_good()
+    story.is_bad()
+    run_id = story.start()
+    with holding_writes(stage.cluster, story.namespace, "tts", user=stage.user) as held:
+        plan = approve(stage.theatre, run_id)
+        stage.theatre.until("the write to be on its way", lambda: held.asked.is_set() or None)
+        story.deploy("tts", NEWER)
+        held.let_go()
+        assert story.end(run_id) == "Undone"
+    assert story.answers("tts") == [409]
+    assert story.states(plan) == [EffectState.REFUSED]
+    assert story.running("tts") == story.image("tts", NEWER)
+
+
+def test_a_failure_that_is_new_in_the_pods_logs_takes_the_rollback_back(stage: Stage) -> None:
+    story = stage.open("logs", tts=Part(sidecar=True))
+    story.has_been_good()
+    story.is_bad()
+    run_id = story.start()
+    stage.theatre.asked(run_id)
+    log = stage.cluster.container_log
+    log.write_text(log_line("torch.cuda.OutOfMemoryError: CUDA out of memory.", stream="stderr"))
+    try:
+        approve(stage.theatre, run_id)
+        assert story.end(run_id) == "Undone"
+    finally:
+        log.write_text("")
+    assert "its log has a failure that was not there before" in stage.theatre.execution(run_id).reason
+    assert story.running("tts") == story.image("tts", BAD)
+
+
+@pytest.mark.parametrize(("errors", "end", "tag"), [(0, "Verified", GOOD), (7, "Undone", BAD)])
+def test_a_figure_out_of_the_policys_bounds_takes_the_rollback_back(
+    stage: Stage, errors: int, end: str, tag: str
+) -> None:
+    bound = 'metrics = [{ name = "errors", labels = { kind = "synthesis" }, at_most = 5 }]\n'
+    story = stage.open(f"figure-{errors}", tts=Part(policy=bound))
+    story.health["tts"].pages["/metrics"] = (
+        f'# TYPE errors gauge\nerrors{{kind="synthesis"}} {errors}\nerrors{{kind="other"}} 99\n'
+    )
+    story.has_been_good()
+    story.is_bad()
+    run_id = story.start()
+    approve(stage.theatre, run_id)
+    assert story.end(run_id) == end
+    assert story.running("tts") == story.image("tts", tag)
+    if end == "Undone":
+        assert "errors" in stage.theatre.execution(run_id).reason
 
 
 def test_a_stateful_set_and_a_daemon_set_go_back_together(stage: Stage) -> None:
@@ -321,7 +410,7 @@ def test_argo_cds_sync_is_paused_while_a_rollback_must_last_and_goes_on_at_the_d
 def test_a_revision_that_is_no_longer_kept_is_refused_with_those_that_are(stage: Stage) -> None:
     story = stage.open("gone", tts=Part(spec={"revisionHistoryLimit": 1}))
     story.has_been_good()
-    for tag in (BAD, "sha-5555555"):
+    for tag in (BAD, NEWER):
         story.deploy("tts", tag)
         story.rollout_status("tts")
     await_true(lambda: 1 not in story.history("tts"), deadline_seconds=SECONDS, what="revision 1 to be gone")
