@@ -4,7 +4,7 @@ from typing import Any
 
 from runbook.clients.helm_client import rollback_arguments
 from runbook.engine.effects import Effect, EffectClass, Found, Precondition, ProbeResult, register
-from runbook.errors import Conflict, NotFound
+from runbook.errors import Ambiguous, Conflict, Denied, NotFound, Permanent, Transient
 from runbook.models import Frozen
 from runbook.workloads import HelmRevision, ReleaseManifest
 from runbook.world import World
@@ -108,21 +108,8 @@ class RollBackRelease(Effect):
 
     def precondition(self, world: World) -> Precondition:
         """Ask that the release stands where it was planned from, and the target is what it was."""
-        try:
-            standing = self._standing(world)
-            to_digest = self._digest(world, self.to_revision)
-        except NotFound as error:
-            return Precondition(holds=False, detail=error.message)
-        last = standing.last
-        if last.pending:
-            return Precondition(holds=False, detail=f"an operation on it has not ended: {_shown(last)}")
-        if last.status.startswith(_UNINSTALLED):
-            return Precondition(holds=False, detail=f"it was uninstalled: {_shown(last)}")
-        if (last.revision, standing.digest) != (self.from_revision, self.from_digest):
-            return Precondition(holds=False, detail=f"somebody changed the release: now {_shown(last)}")
-        if to_digest != self.to_digest:
-            return Precondition(holds=False, detail=f"revision {self.to_revision} is another one now")
-        return Precondition(holds=True, detail=f"it stands at {_shown(last)}")
+        said = self._why_not(world)
+        return Precondition(holds=not said, detail=said or f"it stands at revision {self.from_revision}")
 
     def probe(self, world: World) -> ProbeResult:
         """Look where the release stands."""
@@ -133,18 +120,55 @@ class RollBackRelease(Effect):
         return _judge(standing, before=(self.from_revision, self.from_digest), after=self.to_digest)
 
     def apply(self, world: World, *, repeated: bool) -> dict[str, Any]:
-        """Roll it back; Helm's next revision holds the result."""
+        """Roll it back, unless anybody changed the release since this was planned.
+
+        Helm takes no guard, so what is looked at here is looked at again right before it is sent: after the gate
+        other effects, a rate limit or a crash may have taken their time.
+
+        Returns:
+            ``revision``: the number that the history gives to the result.
+
+        Raises:
+            Conflict: It does not stand where it was planned from, or the target is another one; nothing was sent.
+            Ambiguous: It was sent, and the history does not show it.
+        """
+        if said := self._why_not(world):
+            raise Conflict(
+                f"Release {self.release} in {self.namespace} was not rolled back: {said}.",
+                unchanged="It was left as it is.",
+                next_step="look at `helm history`, then plan anew if it still needs a rollback",
+            )
         world.helm.rollback(self.release, self.namespace, self.to_revision)
-        return {"revision": self.from_revision + 1}
+        try:
+            seen = self.probe(world)
+        except (Transient, Permanent, Denied) as error:
+            raise Ambiguous(
+                f"Helm rolled release {self.release} in {self.namespace} back, and its history could not be read "
+                f"afterwards: {error.message}",
+                next_step="look at `helm history`: the newest revision tells",
+            ) from error
+        if seen.found is not Found.DONE:
+            raise Ambiguous(
+                f"Helm said that it rolled release {self.release} in {self.namespace} back, and {seen.detail}.",
+                next_step="look at `helm history`: somebody may have changed it in the same moment",
+            )
+        return seen.result
 
     def undo(self, world: World, result: dict[str, Any]) -> None:
         """Roll it to where it stood, as a new revision, if nobody changed it since.
 
         Raises:
-            Conflict: It no longer stands where this put it.
+            Conflict: It no longer stands where this put it, or somebody deployed right before this was sent.
         """
-        standing = self._standing(world)
-        ours = (int(result["revision"]), "deployed", self.to_digest)
+        standing, revision = self._standing(world), int(result["revision"])
+        if revision != self.from_revision + 1:
+            raise Conflict(
+                f"Release {self.release} in {self.namespace} was to be rolled back from revision {self.from_revision} "
+                f"and stands at {revision}: revision {revision - 1} came between.",
+                unchanged="It was left as it is.",
+                next_step="decide which revision it should be at: somebody deployed in the same moment",
+            )
+        ours = (revision, "deployed", self.to_digest)
         if (standing.last.revision, standing.last.status, standing.digest) != ours:
             raise Conflict(
                 f"Release {self.release} in {self.namespace} no longer stands where it was rolled back to: now "
@@ -159,6 +183,23 @@ class RollBackRelease(Effect):
         return _judge(
             self._standing(world), before=(int(result["revision"]), self.to_digest), after=self.from_digest
         )
+
+    def _why_not(self, world: World) -> str:
+        """Say why it cannot be rolled back as planned; empty where it can."""
+        try:
+            standing, to_digest = self._standing(world), self._digest(world, self.to_revision)
+        except NotFound as error:
+            return error.message.rstrip(".")
+        last = standing.last
+        if last.pending:
+            return f"an operation on it has not ended: {_shown(last)}"
+        if last.status.startswith(_UNINSTALLED):
+            return f"it was uninstalled: {_shown(last)}"
+        if (last.revision, standing.digest) != (self.from_revision, self.from_digest):
+            return f"somebody changed the release: now {_shown(last)}"
+        if to_digest != self.to_digest:
+            return f"revision {self.to_revision} is another one now"
+        return ""
 
     def _standing(self, world: World) -> _Standing:
         history = world.helm.history(self.release, self.namespace)

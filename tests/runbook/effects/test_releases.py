@@ -90,6 +90,51 @@ def test_an_unverified_rollback_goes_back_to_the_revision_it_came_from_by_its_nu
     assert image_of(desk.box) == BAD
 
 
+def test_what_somebody_deployed_after_the_gate_is_not_overwritten(
+    desk: Desk, effect: RollBackRelease
+) -> None:
+    plan = desk.show(effect, passed=True)
+    upgrade(desk, "ghcr.io/acme/tts:v3-hotfix")
+    outcome = desk.engine.apply(plan, verify=lambda lease: Verification(passed=True, reason="looked"))
+    assert outcome.ended is Ended.UNDONE
+    assert [entry.state for entry in outcome.entries] == [EffectState.REFUSED]
+    assert "somebody changed the release: now revision 3" in outcome.reason
+    assert (image_of(desk.box), rollbacks_sent(desk)) == ("ghcr.io/acme/tts:v3-hotfix", 0)
+
+
+def test_what_somebody_deployed_in_the_moment_of_sending_is_seen_and_its_undo_left_to_a_person(
+    desk: Desk, world: World, effect: RollBackRelease, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Helm takes no guard: the number that the history gives the rollback tells it."""
+    send = world.helm.rollback
+
+    def lose_the_race(release: str, namespace: str, revision: int) -> None:
+        upgrade(desk, "ghcr.io/acme/tts:v3-hotfix")
+        send(release, namespace, revision)
+
+    monkeypatch.setattr(world.helm, "rollback", lose_the_race)
+    result = effect.apply(world, repeated=False)
+    assert result == {"revision": 4}
+    with pytest.raises(Conflict, match="revision 3 came between"):
+        effect.undo(world, result)
+    assert (image_of(desk.box), rollbacks_sent(desk)) == (GOOD, 1)
+
+
+def test_a_rollback_whose_history_cannot_be_read_afterwards_is_in_doubt(
+    desk: Desk, world: World, effect: RollBackRelease, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send = world.helm.rollback
+
+    def send_and_go_away(release: str, namespace: str, revision: int) -> None:
+        send(release, namespace, revision)
+        desk.box.kubernetes.fail("500_before", method="POST", path_regex="/helm/history")
+
+    monkeypatch.setattr(world.helm, "rollback", send_and_go_away)
+    with pytest.raises(Ambiguous, match="its history could not be read"):
+        effect.apply(world, repeated=False)
+    assert effect.probe(world).result == {"revision": 3}
+
+
 def test_what_somebody_deployed_since_is_not_undone(
     desk: Desk, world: World, effect: RollBackRelease
 ) -> None:
