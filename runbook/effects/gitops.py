@@ -1,10 +1,13 @@
 """Effects on Argo CD and Flux: their sync is paused, so that it does not bring a bad version back."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 from pydantic import JsonValue
 
+from runbook.clients.kubernetes_answers import Modified
+from runbook.clients.kubernetes_client import MOST_WRITES
 from runbook.decisions.gitops import Owner, Tool, auto_sync, why_not_pausable
 from runbook.engine.effects import Effect, EffectClass, Found, Precondition, ProbeResult, register
 from runbook.errors import Conflict, NotFound
@@ -109,34 +112,21 @@ class PauseGitOpsSync(Effect):
         return ProbeResult(found=Found.NOT_DONE if sync.automatic else Found.DONE, detail=sync.reason)
 
     def apply(self, world: World, *, repeated: bool) -> dict[str, Any]:
-        """Switch it off, unless anybody changed the object since it was read."""
-        found = self._read(world)
-        if said := self._why_not(found):
-            raise Conflict(
-                f"The sync of {self.owner} was not paused: {said}.",
-                unchanged="It was left as it is.",
-                next_step="look at it, then plan anew",
-            )
-        if self.tool is Tool.FLUX:
-            self._patch(world, found, {"op": "add", "path": "/spec/suspend", "value": True})
-        else:
-            self._patch(world, found, {"op": "remove", "path": "/spec/syncPolicy/automated"})
+        """Switch it off, unless anybody changed its sync since this was planned.
+
+        Raises:
+            Conflict: Somebody changed it, or it is written without end.
+        """
+        self._write(world, self._pause)
         return {"was": self.was}
 
     def undo(self, world: World, result: dict[str, Any]) -> None:
-        """Put back exactly what was there, if it is still as this left it."""
-        found = self._read(world)
-        if not self._is_ours(found):
-            return
-        if self.tool is Tool.FLUX:
-            change = {"op": "replace", "path": "/spec/suspend", "value": self.was}
-            if self.was is None:
-                change = {"op": "remove", "path": "/spec/suspend"}
-        elif isinstance(found["spec"].get("syncPolicy"), dict):
-            change = {"op": "add", "path": "/spec/syncPolicy/automated", "value": self.was}
-        else:
-            change = {"op": "add", "path": "/spec/syncPolicy", "value": {"automated": self.was}}
-        self._patch(world, found, change)
+        """Put back exactly what was there, if it is still as this left it.
+
+        Raises:
+            Conflict: It is written without end.
+        """
+        self._write(world, self._put_back)
 
     def probe_undo(self, world: World, result: dict[str, Any]) -> ProbeResult:
         """Look whether it is still as this left it; what somebody set since is theirs and stays."""
@@ -152,12 +142,53 @@ class PauseGitOpsSync(Effect):
         group, version, plural = self.owner.resource
         return world.kubernetes.custom_object(group, version, self.namespace, plural, self.name)
 
-    def _patch(self, world: World, found: dict[str, Any], change: dict[str, Any]) -> None:
+    def _write(self, world: World, change_of: Callable[[dict[str, Any]], dict[str, Any] | None]) -> None:
+        """Change the object as it is read, unless it is written in between; then read and judge it anew.
+
+        Argo CD notes its status on the Application itself, every moment; such a write leaves the sync as it was.
+
+        Args:
+            world: The clients.
+            change_of: Gives the operation for the object that was read, None where there is nothing to do; raises
+                where it must stay as it is.
+        """
         group, version, plural = self.owner.resource
-        guard = {"op": "replace", "path": _VERSION, "value": found["metadata"]["resourceVersion"]}
-        world.kubernetes.patch_custom_object(
-            group, version, self.namespace, plural, self.name, [guard, change]
-        )
+        for left in reversed(range(MOST_WRITES)):
+            found = self._read(world)
+            change = change_of(found)
+            if change is None:
+                return
+            guard = {"op": "replace", "path": _VERSION, "value": found["metadata"]["resourceVersion"]}
+            try:
+                world.kubernetes.patch_custom_object(
+                    group, version, self.namespace, plural, self.name, [guard, change]
+                )
+                return
+            except Modified:
+                if not left:
+                    raise
+
+    def _pause(self, found: dict[str, Any]) -> dict[str, Any]:
+        if said := self._why_not(found):
+            raise Conflict(
+                f"The sync of {self.owner} was not paused: {said}.",
+                unchanged="It was left as it is.",
+                next_step="look at it, then plan anew",
+            )
+        if self.tool is Tool.FLUX:
+            return {"op": "add", "path": "/spec/suspend", "value": True}
+        return {"op": "remove", "path": "/spec/syncPolicy/automated"}
+
+    def _put_back(self, found: dict[str, Any]) -> dict[str, Any] | None:
+        if not self._is_ours(found):
+            return None
+        if self.tool is Tool.FLUX:
+            if self.was is None:
+                return {"op": "remove", "path": "/spec/suspend"}
+            return {"op": "replace", "path": "/spec/suspend", "value": self.was}
+        if isinstance(found["spec"].get("syncPolicy"), dict):
+            return {"op": "add", "path": "/spec/syncPolicy/automated", "value": self.was}
+        return {"op": "add", "path": "/spec/syncPolicy", "value": {"automated": self.was}}
 
     def _why_not(self, found: dict[str, Any]) -> str:
         if found["metadata"].get("uid", "") != self.uid:

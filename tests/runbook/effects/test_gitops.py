@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from runbook.clients.kubernetes_client import MOST_WRITES
 from runbook.decisions.gitops import auto_sync, owner_of
 from runbook.effects.gitops import PauseGitOpsSync
 from runbook.engine.effects import Found
@@ -147,6 +148,69 @@ def test_a_write_that_comes_between_our_read_and_ours_is_not_overwritten(desk: D
     world.kubernetes.custom_object = read_and_lose_the_race  # type: ignore[method-assign]
     with pytest.raises(Conflict):
         effect.apply(world, repeated=False)
+    assert spec(desk, "agent-service") == changed
+
+
+def write_after_each_read(
+    desk: Desk, world: World, monkeypatch: pytest.MonkeyPatch, name: str, times: int
+) -> None:
+    """Have the owner's controller note something on it between our read and our write, so many times."""
+    original, state, left = world.kubernetes.custom_object, desk.box.kubernetes.state, [times]
+
+    def read_and_lose_the_race(*names: str) -> dict[str, Any]:
+        seen = original(*names)
+        if left[0]:
+            left[0] -= 1
+            with state.lock:
+                thing = state.find(*PLACES[name])
+                assert thing is not None
+                body = state.shown(thing)
+                body.setdefault("metadata", {}).setdefault("annotations", {})["noted"] = str(left[0])
+                state.replace(thing, body)
+        return seen
+
+    monkeypatch.setattr(world.kubernetes, "custom_object", read_and_lose_the_race)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_write_that_leaves_its_sync_alone_does_not_keep_us_from_pausing_it_or_setting_it_back(
+    desk: Desk, world: World, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Argo CD notes its status on the Application itself, every moment."""
+    before = dict(spec(desk, name))
+    effect = sync_pause(world.kubernetes, ref(name))
+    write_after_each_read(desk, world, monkeypatch, name, MOST_WRITES - 1)
+    result = effect.apply(world, repeated=False)
+    assert effect.probe(world).found is Found.DONE
+    write_after_each_read(desk, world, monkeypatch, name, MOST_WRITES - 1)
+    effect.undo(world, result)
+    assert spec(desk, name) == before
+
+
+def test_an_owner_that_is_written_without_end_is_given_up(
+    desk: Desk, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    effect = sync_pause(world.kubernetes)
+    write_after_each_read(desk, world, monkeypatch, "agent-service", MOST_WRITES)
+    with pytest.raises(Conflict, match="409"):
+        effect.apply(world, repeated=False)
+    assert effect.precondition(world).holds
+
+
+def test_what_somebody_set_between_our_read_and_our_undo_is_theirs_and_stays(
+    desk: Desk, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    effect = sync_pause(world.kubernetes)
+    result = effect.apply(world, repeated=False)
+    original, changed = world.kubernetes.custom_object, {"syncPolicy": {"automated": {"prune": False}}}
+
+    def read_and_lose_the_race(*names: str) -> dict[str, Any]:
+        seen = original(*names)
+        set_spec(desk, "agent-service", changed)
+        return seen
+
+    monkeypatch.setattr(world.kubernetes, "custom_object", read_and_lose_the_race)
+    effect.undo(world, result)
     assert spec(desk, "agent-service") == changed
 
 
