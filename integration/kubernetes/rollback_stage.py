@@ -83,6 +83,10 @@ class Part:
         return f"{self.kind.value.lower()}/{name}"
 
 
+RECREATED = Part(spec={"replicas": 2, "strategy": {"type": "Recreate"}})
+"""While its new pods do not get ready, nothing answers for it."""
+
+
 class Story:
     """One story's namespace, repository and services.
 

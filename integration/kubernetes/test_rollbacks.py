@@ -1,25 +1,21 @@
-"""Rollbacks end to end on a real API server: the flow, a real Prefect and worker, kubectl's and Helm's own words."""
+"""Rollbacks end to end on a real API server: the flow, a real Prefect and worker, and kubectl's own words."""
 
 import json
-import os
-import signal
 import subprocess
-from collections.abc import Callable, Iterator
 
 import pytest
 
-from integration.kubernetes.cluster import CHART, Cluster, log_line, program
-from integration.kubernetes.loopback_answers import Held, holding_writes
+from integration.kubernetes.cluster import log_line
 from integration.kubernetes.rollback_stage import (
     BAD,
     GOOD,
     NEWER,
+    RECREATED,
     SECONDS,
     UNPULLABLE,
     Part,
     Stage,
     Story,
-    open_stage,
 )
 from runbook.decisions.exceptions import ExceptionKind
 from runbook.effects.workloads import RollBackWorkload
@@ -31,16 +27,7 @@ from tests.flows.newsroom import artifact
 
 pytestmark = pytest.mark.integration
 
-RECREATED = Part(spec={"replicas": 2, "strategy": {"type": "Recreate"}})
 SOON_OVERDUE = Part(spec={"replicas": 2, "progressDeadlineSeconds": 8})
-
-
-@pytest.fixture(scope="module")
-def stage(real_cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    if not real_cluster.own:
-        pytest.skip("RUNBOOK_TEST_KUBECONFIG names another cluster; the stories need kwok's pods")
-    with open_stage(tmp_path_factory.mktemp("stage"), real_cluster) as opened:
-        yield opened
 
 
 def test_where_pods_never_get_ready_the_set_goes_back_and_kubectl_tells_the_same_story(stage: Stage) -> None:
@@ -134,101 +121,6 @@ def patch_only_tts(story: Story) -> None:
     story.stage.cluster.apply(role)
 
 
-@pytest.mark.parametrize("at", ["before", "after"])
-def test_a_rollback_killed_in_its_second_write_goes_on_and_undoes_nothing(stage: Stage, at: str) -> None:
-    story = stage.open(f"kill-{at}", tts=RECREATED, agent=Part())
-    story.has_been_good()
-    story.is_bad()
-    run_id = story.start()
-    with holding_writes(stage.cluster, story.namespace, "agent", user=stage.user) as held:
-        plan = approve(stage.theatre, run_id)
-        kill_worker(stage, held, lambda: at == "before" or story.running("agent").endswith(GOOD))
-        assert story.states(plan) == [EffectState.CONFIRMED, EffectState.CLAIMED]
-    stage.theatre.start_worker()
-    stage.theatre.swept(run_id)
-    assert story.end(run_id) == "Verified"
-    for service in story.parts:
-        assert story.history(service) == {2: story.image(service, BAD), 3: story.image(service, GOOD)}
-    assert sorted(story.patches()) == ["agent", "tts"]
-
-
-@pytest.mark.parametrize("at", ["before", "after"])
-def test_a_rollback_killed_in_its_undo_ends_that_and_never_undoes_it(stage: Stage, at: str) -> None:
-    story = stage.open(f"undo-{at}", tts=RECREATED, agent=Part())
-    story.has_been_good()
-    story.is_bad()
-    story.health["agent"].status = 500
-    run_id = story.start()
-    with holding_writes(stage.cluster, story.namespace, "tts", user=stage.user, after=1) as held:
-        plan = approve(stage.theatre, run_id)
-        kill_worker(stage, held, lambda: at == "before" or story.running("tts").endswith(BAD))
-        assert story.states(plan)[1] is EffectState.UNDONE, "the last went first"
-    stage.theatre.start_worker()
-    stage.theatre.swept(run_id)
-    assert story.end(run_id) == "Undone"
-    assert story.states(plan) == [EffectState.UNDONE] * 2
-    for service in story.parts:
-        assert story.history(service) == {3: story.image(service, GOOD), 4: story.image(service, BAD)}
-    assert sorted(story.patches()) == ["agent", "agent", "tts", "tts"]
-
-
-def kill_worker(stage: Stage, held: Held, applied: Callable[[], bool]) -> None:
-    """Kill the worker with all it runs once a write of it is where it should be; it never reads the answer.
-
-    Args:
-        stage: Whose worker.
-        held: Keeps the write.
-        applied: Whether the write has got far enough. One that is to take effect is let go while the worker is stopped.
-    """
-    theatre = stage.theatre
-    theatre.until("the write to be on its way", lambda: held.asked.is_set() or None, seconds=SECONDS)
-    worker = theatre.workers[-1]
-    os.killpg(worker.pid, signal.SIGSTOP)
-    try:
-        if not applied():
-            held.let_go()
-            await_true(applied, deadline_seconds=SECONDS, what="the write to take effect")
-    finally:
-        os.killpg(worker.pid, signal.SIGKILL)
-        worker.wait()
-
-
-def test_whoever_writes_something_else_in_the_same_moment_keeps_no_rollback_from_happening(
-    stage: Stage,
-) -> None:
-    story = stage.open("note", tts=Part())
-    story.has_been_good()
-    story.is_bad()
-    run_id = story.start()
-    with holding_writes(stage.cluster, story.namespace, "tts", user=stage.user) as held:
-        approve(stage.theatre, run_id)
-        stage.theatre.until("the write to be on its way", lambda: held.asked.is_set() or None)
-        story.kubectl("annotate", "deployment/tts", "example/looked-at=yes")
-        held.let_go()
-        assert story.end(run_id) == "Verified"
-    first, *more = story.answers("tts")
-    assert first == 409, "the write was stale"
-    assert more.count(200) == 1
-    assert more[-1] == 200, "it was tried again, if need be more than once: the controller writes, too"
-    assert story.history("tts") == {2: story.image("tts", BAD), 3: story.image("tts", GOOD)}
-
-
-def test_whoever_deploys_in_the_same_moment_is_not_overwritten(stage: Stage) -> None:
-    story = stage.open("race", tts=Part())
-    story.has_been_good()
-    story.is_bad()
-    run_id = story.start()
-    with holding_writes(stage.cluster, story.namespace, "tts", user=stage.user) as held:
-        plan = approve(stage.theatre, run_id)
-        stage.theatre.until("the write to be on its way", lambda: held.asked.is_set() or None)
-        story.deploy("tts", NEWER)
-        held.let_go()
-        assert story.end(run_id) == "Undone"
-    assert story.answers("tts") == [409]
-    assert story.states(plan) == [EffectState.REFUSED]
-    assert story.running("tts") == story.image("tts", NEWER)
-
-
 def test_a_failure_that_is_new_in_the_pods_logs_takes_the_rollback_back(stage: Stage) -> None:
     story = stage.open("logs", tts=Part(sidecar=True))
     story.has_been_good()
@@ -300,111 +192,6 @@ def test_a_stateful_set_that_a_broken_pod_holds_up_calls_for_the_hand_that_delet
     assert story.running("store") == story.image("store", GOOD)
     story.kubectl(*advice.split()[1:])
     story.rollout_status("store")  # what was advised helps
-
-
-def helm(story: Story, *arguments: str) -> list[str]:
-    """Return the line that runs helm in a story's namespace as the administrator."""
-    config = f"--kubeconfig={story.stage.cluster.kubeconfig}"
-    return [str(program("helm")), *arguments, config, f"--namespace={story.namespace}"]
-
-
-def statuses(story: Story) -> list[str]:
-    """Return the statuses that ``helm history`` shows, oldest first."""
-    line = helm(story, "history", "tts", "--output=json")
-    done = subprocess.run(line, check=True, capture_output=True, text=True, timeout=SECONDS)
-    return [one["status"] for one in json.loads(done.stdout)]
-
-
-def install(story: Story) -> None:
-    """Install the story's release with the good image."""
-    image = f"--set=image={story.image('tts', GOOD)}"
-    line = helm(story, "install", "tts", str(CHART), image, "--wait", f"--timeout={SECONDS:.0f}s")
-    subprocess.run(line, check=True, capture_output=True, timeout=SECONDS)
-
-
-def upgrade_line(story: Story, *more: str) -> list[str]:
-    """Return the line that upgrades the story's release to an image that is never pulled."""
-    return helm(story, "upgrade", "tts", str(CHART), f"--set=image={story.image('tts', UNPULLABLE)}", *more)
-
-
-def test_a_helm_release_goes_back_to_an_explicit_revision(stage: Stage) -> None:
-    story = stage.open("chart", tts=Part(release="tts"))
-    stage.allow("runbook-rollback-helm", story.namespace)
-    install(story)
-    subprocess.run(upgrade_line(story), check=True, capture_output=True, timeout=SECONDS)
-    story.await_pods("tts", "ImagePullBackOff")
-    run_id = story.start()
-    plan = approve(stage.theatre, run_id)
-    assert [planned.kind for planned in plan.plan.effects] == ["roll-back-release"]
-    assert "helm rollback tts 1" in artifact(stage.theatre, run_id, "plan")
-    assert story.end(run_id) == "Verified"
-    assert statuses(story) == ["superseded", "superseded", "deployed"]
-    assert story.running("tts") == story.image("tts", GOOD)
-    assert "successfully rolled out" in story.rollout_status("tts")
-    assert story.denied() == []
-
-
-def test_a_release_left_pending_is_reported_and_left_alone(stage: Stage) -> None:
-    story = stage.open("stuck", tts=Part(release="tts"))
-    stage.allow("runbook-rollback-helm", story.namespace)
-    install(story)
-    line = upgrade_line(story, "--wait", f"--timeout={SECONDS:.0f}s")
-    upgrade = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        story.await_pods("tts", "ImagePullBackOff")
-    finally:
-        upgrade.send_signal(signal.SIGKILL)
-        upgrade.wait()
-    assert statuses(story) == ["deployed", "pending-upgrade"]
-    run_id = story.start()
-    assert story.end(run_id) == "NeedsPerson"
-    reason = stage.theatre.execution(run_id).reason
-    assert "revision 2 is pending-upgrade" in reason
-    assert "helm rollback" in reason, "what a person can do"
-    assert statuses(story) == ["deployed", "pending-upgrade"]
-    assert story.patches() == []
-
-
-def test_argo_cds_sync_is_paused_while_a_rollback_must_last_and_goes_on_at_the_deadline(stage: Stage) -> None:
-    stage.cluster.define_custom_resources()
-    argo = stage.namespace("argo")
-    stage.allow("runbook-pause-argo-cd", argo)
-    policy = {"automated": {"prune": True, "selfHeal": True}, "syncOptions": ["CreateNamespace=true"]}
-    stage.cluster.apply(
-        {
-            "apiVersion": "argoproj.io/v1alpha1",
-            "kind": "Application",
-            "metadata": {"name": "voice", "namespace": argo},
-            "spec": {"project": "default", "syncPolicy": policy},
-        }
-    )
-
-    def sync_policy() -> object:
-        line = ("-n", argo, "get", "applications.argoproj.io", "voice", "-o", "jsonpath={.spec.syncPolicy}")
-        return json.loads(stage.cluster.kubectl(*line))
-
-    story = stage.open("sync", tts=Part())
-    tracked = f"{argo}_voice:apps/Deployment:{story.namespace}/tts"
-    story.parts = {"tts": Part(annotations={"argocd.argoproj.io/tracking-id": tracked})}
-    story.has_been_good()
-    story.is_bad()
-    run_id = story.start()
-    plan = approve(stage.theatre, run_id)
-    assert [planned.kind for planned in plan.plan.effects] == ["pause-gitops-sync", "roll-back-workload"]
-    assert story.end(run_id) == "Verified"
-    assert sync_policy() == {"syncOptions": ["CreateNamespace=true"]}
-    exceptions = stage.theatre.here.engine.exceptions
-    (paused,) = exceptions.open(ExceptionKind.RESTORE, story.repository)
-    assert f"pause the sync of Argo CD Application voice in {argo}" in paused.subject
-
-    def restored() -> bool | None:
-        stage.theatre.sweep()
-        return exceptions.open(ExceptionKind.RESTORE, story.repository) == () or None
-
-    stage.theatre.until("the sweeper to restore it", restored)
-    assert sync_policy() == policy
-    assert story.running("tts") == story.image("tts", GOOD)
-    assert story.denied() == []
 
 
 def test_a_revision_that_is_no_longer_kept_is_refused_with_those_that_are(stage: Stage) -> None:
