@@ -116,16 +116,7 @@ def _effect(chosen: ChosenMove, way: Way, standings: Mapping[str, Standing]) -> 
     before, after = way.current, chosen.choice.revision
     if not chosen.move.release:
         return RollBackWorkload.of(standings[chosen.move.services[0]].workload, before=before, after=after)
-    return RollBackRelease(
-        namespace=chosen.move.namespace,
-        release=chosen.move.release,
-        from_revision=before.number,
-        from_digest=before.template.digest,
-        to_revision=after.number,
-        to_digest=after.template.digest,
-        from_images=tuple(one.image for one in before.template.images),
-        to_images=tuple(one.image for one in after.template.images),
-    )
+    return RollBackRelease.of(chosen.move.release, chosen.move.namespace, before=before, after=after)
 
 
 def _between(

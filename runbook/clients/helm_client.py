@@ -129,22 +129,6 @@ class HelmClient:
             workloads=tuple(workloads)[:_MOST_NAMED],
         )
 
-    def images_of(self, release: str, namespace: str, revision: int) -> tuple[str, ...]:
-        """Read which images a revision's containers name, init containers' too; each once, in the manifest's order.
-
-        Raises:
-            NotFound, Denied, Transient, UsageError: As for ``manifest``.
-        """
-        return self.manifest(release, namespace, revision).images
-
-    def workloads_of(self, release: str, namespace: str, revision: int) -> tuple[WorkloadRef, ...]:
-        """Read which Deployments, StatefulSets and DaemonSets a revision consists of.
-
-        Raises:
-            NotFound, Denied, Transient, UsageError: As for ``manifest``.
-        """
-        return self.manifest(release, namespace, revision).workloads
-
     def rollback(self, release: str, namespace: str, revision: int) -> None:
         """Roll a release back to an explicit revision, which Helm notes as a new one.
 

@@ -3,10 +3,11 @@
 from typing import Any
 
 from runbook.clients.helm_client import rollback_arguments
+from runbook.effects.images import change_of_images, images_of
 from runbook.engine.effects import Effect, EffectClass, Found, Precondition, ProbeResult, register
 from runbook.errors import Ambiguous, Conflict, Denied, NotFound, Permanent, Transient
 from runbook.models import Frozen
-from runbook.workloads import HelmRevision, ReleaseManifest
+from runbook.workloads import HelmRevision, Revision
 from runbook.world import World
 
 # Helm notes on the newest revision itself that its release was removed, where the history is kept.
@@ -58,31 +59,24 @@ class RollBackRelease(Effect):
     to_images: tuple[str, ...] = ()
 
     @classmethod
-    def of(
-        cls,
-        release: str,
-        namespace: str,
-        *,
-        before: tuple[int, ReleaseManifest],
-        after: tuple[int, ReleaseManifest],
-    ) -> "RollBackRelease":
+    def of(cls, release: str, namespace: str, *, before: Revision, after: Revision) -> "RollBackRelease":
         """Plan the way of a release from its newest revision to another.
 
         Args:
             release: Its name.
             namespace: Where it is.
-            before: The newest revision, of whatever status, and its manifest.
-            after: The one to go back to, and its manifest.
+            before: The newest revision, of whatever status, as ``runbook.decisions.releases.as_revision`` gives it.
+            after: The one to go back to.
         """
         return cls(
             namespace=namespace,
             release=release,
-            from_revision=before[0],
-            from_digest=before[1].digest,
-            to_revision=after[0],
-            to_digest=after[1].digest,
-            from_images=before[1].images,
-            to_images=after[1].images,
+            from_revision=before.number,
+            from_digest=before.template.digest,
+            to_revision=after.number,
+            to_digest=after.template.digest,
+            from_images=images_of(before.template),
+            to_images=images_of(after.template),
         )
 
     @property
@@ -92,11 +86,7 @@ class RollBackRelease(Effect):
 
     def describe(self) -> str:
         """Name release, revisions and the images that change."""
-        gone = [image for image in self.from_images if image not in self.to_images]
-        come = [image for image in self.to_images if image not in self.from_images]
-        images = (
-            f": {', '.join(gone) or 'nothing'} becomes {', '.join(come) or 'nothing'}" if gone or come else ""
-        )
+        images = change_of_images(self.from_images, self.to_images)
         return (
             f"roll release {self.release} in {self.namespace} back from revision {self.from_revision} "
             f"to {self.to_revision}{images}"

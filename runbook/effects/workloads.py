@@ -3,6 +3,7 @@
 from typing import Any
 
 from runbook.decisions.rollout import progressing_since
+from runbook.effects.images import change_of_images, images_of
 from runbook.engine.effects import Effect, EffectClass, Found, Precondition, ProbeResult, register
 from runbook.errors import Conflict, NotFound
 from runbook.workloads import Revision, Workload, WorkloadKind, WorkloadRef
@@ -70,8 +71,8 @@ class RollBackWorkload(Effect):
             to_revision=after.number,
             to_name=after.name,
             to_digest=after.template.digest,
-            from_images=tuple(one.image for one in before.template.images),
-            to_images=tuple(one.image for one in after.template.images),
+            from_images=images_of(before.template),
+            to_images=images_of(after.template),
         )
 
     @property
@@ -86,11 +87,7 @@ class RollBackWorkload(Effect):
 
     def describe(self) -> str:
         """Name workload, revisions and the images that change."""
-        gone = [image for image in self.from_images if image not in self.to_images]
-        come = [image for image in self.to_images if image not in self.from_images]
-        images = (
-            f": {', '.join(gone) or 'nothing'} becomes {', '.join(come) or 'nothing'}" if gone or come else ""
-        )
+        images = change_of_images(self.from_images, self.to_images)
         return f"roll {self.ref} back from revision {self.from_revision} to {self.to_revision}{images}"
 
     def command_line(self) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from pydantic import SecretStr
 from runbook.clients.github_client import GitHubClient
 from runbook.clients.kubernetes_client import KubernetesClient
 from runbook.clock import SystemClock
-from runbook.decisions.releases import ReleaseLeft, release_candidates, standing_of
+from runbook.decisions.releases import ReleaseLeft, as_revision, release_candidates, standing_of
 from runbook.effects.releases import RollBackRelease
 from runbook.engine.effects import Found
 from runbook.errors import Ambiguous, Conflict
@@ -33,9 +33,12 @@ def world(system: System) -> World:
 
 def planned(world: World, namespace: str, *, to: int) -> RollBackRelease:
     """The effect as a plan made now would name it."""
-    newest = world.helm.history("tts", namespace)[-1].revision
-    before, after = (world.helm.manifest("tts", namespace, number) for number in (newest, to))
-    return RollBackRelease.of("tts", namespace, before=(newest, before), after=(to, after))
+    history = world.helm.history("tts", namespace)
+    before, after = (
+        as_revision(one, world.helm.manifest("tts", namespace, one.revision))
+        for one in (history[-1], next(one for one in history if one.revision == to))
+    )
+    return RollBackRelease.of("tts", namespace, before=before, after=after)
 
 
 def test_a_rollback_is_seen_done_and_its_undo_too(system: System, world: World) -> None:

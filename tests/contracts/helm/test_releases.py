@@ -71,10 +71,11 @@ def test_a_manifest_tells_images_and_workloads(system: System) -> None:
     system.upgrade("tts", NEXT)
     client = system.client()
 
-    assert client.images_of("tts", system.namespace, 1) == (GOOD,)
-    assert client.images_of("tts", system.namespace, 2) == (NEXT,)
+    first = client.manifest("tts", system.namespace, 1)
+    assert first.images == (GOOD,)
+    assert client.manifest("tts", system.namespace, 2).images == (NEXT,)
     workload = WorkloadRef(kind=WorkloadKind.DEPLOYMENT, namespace=system.namespace, name="tts")
-    assert client.workloads_of("tts", system.namespace, 1) == (workload,)
+    assert first.workloads == (workload,)
 
 
 def test_an_unknown_release_namespace_or_revision_is_not_found(system: System) -> None:
@@ -166,7 +167,7 @@ def test_these_rights_are_enough(system: System) -> None:
     client.rollback("tts", system.namespace, 1)
 
     assert client.history("tts", system.namespace)[-1].status == "deployed"
-    assert client.images_of("tts", system.namespace, 3) == (GOOD,)
+    assert client.manifest("tts", system.namespace, 3).images == (GOOD,)
 
 
 @pytest.mark.parametrize("verb", ["list", "get", "create"])

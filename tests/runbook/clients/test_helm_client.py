@@ -102,7 +102,7 @@ def test_each_call_has_its_arguments_as_a_list_with_nothing_secret(tmp_path: Pat
     assert seen.read_text().split() == [
         *("history", "tts", "--namespace=voice", "--output=json", "--max=256")
     ]
-    client.images_of("tts", "voice", 7)
+    client.manifest("tts", "voice", 7)
     assert seen.read_text().split() == ["get", "manifest", "tts", "--namespace=voice", "--revision=7"]
     client.rollback("tts", "voice", 7)
     assert seen.read_text().split() == [
@@ -321,8 +321,6 @@ def test_a_manifest_tells_images_and_workloads_and_nothing_else(tmp_path: Path, 
         WorkloadRef(kind=WorkloadKind.STATEFUL_SET, namespace="other", name="cache"),
     )
     assert "canary" not in repr(found)
-    assert client.images_of("tts", "voice", 1) == found.images
-    assert client.workloads_of("tts", "voice", 1) == found.workloads
 
 
 def test_a_digest_follows_the_text_but_not_the_space_around_it(tmp_path: Path, kubeconfig: Path) -> None:

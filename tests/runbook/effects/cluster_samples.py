@@ -4,6 +4,7 @@ from typing import Any
 
 import sandbox
 from runbook.clients.helm_client import HelmClient, HelmTimeouts
+from runbook.decisions.releases import as_revision
 from runbook.effects.releases import RollBackRelease
 from sandbox.helm.releases import Release
 from tests.runbook.effects.workload_samples import WORKLOADS
@@ -56,5 +57,8 @@ def image_of(box: sandbox.Box) -> str:
 def release_rollback(box: sandbox.Box) -> RollBackRelease:
     """Return the effect that rolls the release back to its first revision."""
     helm = helm_of(box)
-    standing, target = (helm.manifest(RELEASE, NAMESPACE, number) for number in (2, 1))
-    return RollBackRelease.of(RELEASE, NAMESPACE, before=(2, standing), after=(1, target))
+    target, standing = (
+        as_revision(one, helm.manifest(RELEASE, NAMESPACE, one.revision))
+        for one in helm.history(RELEASE, NAMESPACE)
+    )
+    return RollBackRelease.of(RELEASE, NAMESPACE, before=standing, after=target)
