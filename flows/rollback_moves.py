@@ -14,7 +14,7 @@ from runbook.decisions.time_served import served
 from runbook.engine.plan import Table
 from runbook.errors import Conflict
 from runbook.policy.estate import Service
-from runbook.rolled_back import rolled_back_at
+from runbook.rolled_back import disproved_at, rolled_back_at
 from runbook.source_facts import ContainerVersion
 from runbook.standing import ReleaseReading, Standing
 from runbook.workloads import Revision, WorkloadRef
@@ -206,7 +206,12 @@ def _of_release(run: Run, release: ReleaseReading) -> tuple[Revision, tuple[Cand
     if isinstance(standing, ReleaseLeft):
         raise _refusal(f"Helm release {release.release}: {standing.reason}", standing.next_step)
     current = as_revision(standing.current, release.manifests[standing.current.revision])
-    candidates = release_candidates(release.history, release.manifests, now=run.here.clock.now())
+    candidates = release_candidates(
+        release.history,
+        release.manifests,
+        now=run.here.clock.now(),
+        disproved=disproved_at(run.here.engine.entries, release.namespace, release.release),
+    )
     return current, tuple(one for one in candidates if one.revision.name != current.name)
 
 

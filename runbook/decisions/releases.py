@@ -90,7 +90,11 @@ def standing_of(history: Sequence[HelmRevision]) -> ReleaseStanding | ReleaseLef
 
 
 def release_candidates(
-    history: Sequence[HelmRevision], manifests: Mapping[int, ReleaseManifest], *, now: datetime
+    history: Sequence[HelmRevision],
+    manifests: Mapping[int, ReleaseManifest],
+    *,
+    now: datetime,
+    disproved: Mapping[str, datetime] | None = None,
 ) -> tuple[Candidate, ...]:
     """List what a release can go back to, newest first, for ``last_known_good.target_of``.
 
@@ -101,9 +105,10 @@ def release_candidates(
         history: The release's revisions, in any order.
         manifests: What is known of each revision's manifest; a revision without an entry is left out.
         now: The current time, UTC-aware.
+        disproved: By a manifest's digest: when the journal has it that going back to it did not help.
     """
     ordered = sorted(history, key=lambda one: one.revision)
-    rolled_back = _rolled_back(ordered, manifests)
+    rolled_back = {**_rolled_back(ordered, manifests), **(disproved or {})}
     candidates = []
     for place, one in enumerate(ordered):
         if not _was_in_service(one) or one.revision not in manifests:
@@ -146,7 +151,9 @@ def _rolled_back(
 ) -> dict[str, datetime]:
     """Tell which manifests somebody rolled back, and when last.
 
-    A rollback to N passes by everything between N and itself; what it puts back was chosen anew.
+    A rollback to N passes by everything between N and itself; what it puts back was chosen anew. A rollback that it
+    passes by does not count: Helm notes the undo of one so, whatever that was for, and what it had put back was
+    judged when it was deployed.
     """
     passed_by: dict[str, datetime] = {}
     for rollback in ordered:
@@ -155,7 +162,8 @@ def _rolled_back(
             continue
         target = int(named["revision"])
         for one in ordered:
-            if target < one.revision < rollback.revision and one.revision in manifests:
+            passed = target < one.revision < rollback.revision and not _ROLLBACK.fullmatch(one.description)
+            if passed and one.revision in manifests:
                 passed_by[manifests[one.revision].digest] = rollback.updated_at
         if rollback.revision in manifests:
             passed_by.pop(manifests[rollback.revision].digest, None)

@@ -60,11 +60,14 @@ class Settled:
         params: Its parameters.
         state: Its state.
         at: When it was confirmed, or taken back.
+        disproved: It was taken back because its plan was carried out whole and then failed its verification; not for
+            another effect's sake, nor because a person, or time, stopped the plan.
     """
 
     params: dict[str, Any]
     state: EffectState
     at: datetime
+    disproved: bool
 
 
 class Entries:
@@ -121,7 +124,12 @@ class Entries:
         )
         with self._ledger.read() as session:
             return tuple(
-                Settled(params=row.params, state=EffectState(row.state), at=row.undone_at or row.confirmed_at)
+                Settled(
+                    params=row.params,
+                    state=EffectState(row.state),
+                    at=row.undone_at or row.confirmed_at,
+                    disproved=row.state == EffectState.UNDONE and _failed_verification(session, row.plan_id),
+                )
                 for row in session.scalars(query)
                 if row.confirmed_at and all(row.params.get(name) == value for name, value in params.items())
             )
@@ -221,6 +229,17 @@ class Entries:
             subject=f"effect:{entry.id}",
             body={"kind": entry.effect.kind, "what": scrub(entry.effect.describe()), **body},
         )
+
+
+def _failed_verification(session: Session, plan_id: str | None) -> bool:
+    """Tell whether a plan was undone for its own result's sake: all that it needed had been done."""
+    plan = session.get(PlanRow, plan_id) if plan_id is not None else None
+    if plan is None or plan.state != PlanState.UNDONE:
+        return False
+    query = select(EffectRow).where(
+        EffectRow.plan_id == plan_id, EffectRow.state.in_((EffectState.PLANNED, EffectState.REFUSED))
+    )
+    return all(load_effect(left.kind, left.params).may_be_refused() for left in session.scalars(query))
 
 
 def _require_unmoved(row: EffectRow, entry: JournalEntry) -> None:

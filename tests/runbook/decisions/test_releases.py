@@ -109,7 +109,9 @@ def test_what_was_rolled_back_is_known_again_under_a_later_number() -> None:
     assert {one.revision.number for one in found if one.rolled_back_at} == {2, 4}
 
 
-def test_a_roll_forward_to_it_clears_a_revision() -> None:
+def test_a_roll_forward_to_it_clears_a_revision_and_flags_what_it_passed_by_only_if_that_was_deployed() -> (
+    None
+):
     history = (
         line(1, "superseded"),
         line(2, "superseded"),
@@ -117,8 +119,26 @@ def test_a_roll_forward_to_it_clears_a_revision() -> None:
         line(4, "deployed", "Rollback to 2"),
     )
     found = release_candidates(history, holding("a", "b", "a", "b"), now=NOW)
-    # Going forward again passed by revision 3, whose content is revision 1's.
-    assert {one.revision.number for one in found if one.rolled_back_at} == {1, 3}
+    # Revision 3 was somebody's rollback: that it was taken back, as ours is for another's sake, says nothing of 1.
+    assert not any(one.rolled_back_at for one in found)
+
+
+def test_what_the_journal_disproved_was_rolled_back_whatever_the_history_says() -> None:
+    history = (line(1, "superseded"), line(2, "deployed"))
+    found = release_candidates(history, holding("a", "b"), now=NOW, disproved={"a": NOW})
+    assert {one.revision.number: one.rolled_back_at for one in found} == {2: None, 1: NOW}
+
+
+def test_a_rollback_of_what_a_rollback_put_back_and_of_a_deployment_flags_the_deployment() -> None:
+    history = (
+        line(1, "superseded"),
+        line(2, "superseded"),
+        line(3, "superseded", "Rollback to 1"),
+        line(4, "superseded"),
+        line(5, "deployed", "Rollback to 2"),
+    )
+    found = release_candidates(history, holding("a", "b", "a", "c", "b"), now=NOW)
+    assert {one.revision.number for one in found if one.rolled_back_at} == {4}
 
 
 @pytest.mark.parametrize(
