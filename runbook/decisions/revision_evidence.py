@@ -1,5 +1,6 @@
 """What speaks for a revision, from what GitHub and the registry say of its commit and its image."""
 
+import re
 from collections.abc import Sequence
 
 from runbook.decisions.image_reference import commit_of, parse_image, same_repository
@@ -28,6 +29,7 @@ class Evidence(Frozen):
     in_registry: Sign = Sign()
 
 
+_SHA = re.compile(r"[0-9a-f]{7,40}")
 NO_COMMIT = Sign(detail="nobody knows its commit: no tag of the image is made of one")
 
 
@@ -46,11 +48,12 @@ def commit_behind(template: Template, image: str, versions: Sequence[ContainerVe
     """Return the commit that a revision's image was built from, as far as its names tell; empty otherwise.
 
     Args:
-        template: The revision's; its own note of the commit counts first.
+        template: The revision's; its own note of the commit counts first, if it is one: whoever writes a template may
+            note the name of a branch there, whose commit changes.
         image: The reference of the image that counts.
         versions: What the registry has of that image.
     """
-    if template.source:
+    if _SHA.fullmatch(template.source):
         return template.source
     reference = parse_image(image)
     if reference is None:
