@@ -1,7 +1,7 @@
 """R3 and R4 under SIGKILL: at every boundary, for every registered effect, nothing twice and nothing lost.
 
-One effect per class runs in ``make test``, all of them in ``make integration``. A new effect is enrolled by
-being registered; without a sample here the matrix fails.
+One effect per class and those on Kubernetes run in ``make test``, all of them in ``make integration``. A new
+effect is enrolled by being registered; without a sample here the matrix fails.
 """
 
 from collections.abc import Callable, Iterator
@@ -158,8 +158,14 @@ SAMPLES = {
         undo_path_end="/applications/",
     ),
 }
-# Of each class the one with most to lose; the others run in `make integration`.
-ALWAYS = {"delete-cache-entries", "rerun-failed-jobs", "post-comment"}
+# Of each class the one with most to lose, and what writes to Kubernetes; the others run in `make integration`.
+ALWAYS = {
+    "delete-cache-entries",
+    "rerun-failed-jobs",
+    "post-comment",
+    "roll-back-workload",
+    "pause-gitops-sync",
+}
 UNDOABLE = [
     pytest.param(kind, marks=() if kind in ALWAYS else pytest.mark.integration)
     for kind, sample in sorted(SAMPLES.items())
