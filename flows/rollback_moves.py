@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from flows.run import Run
 from runbook import report
+from runbook.decisions.image_reference import is_digest
 from runbook.decisions.last_known_good import Candidate, GoodChoice, Sign, current_of
 from runbook.decisions.releases import ReleaseLeft, as_revision, release_candidates, standing_of
 from runbook.decisions.revision_evidence import Evidence, barred_by, image_in
@@ -93,7 +94,9 @@ def way_of(
     versions = {service.name: read_versions(service, what=service.name) for service in services}
     beside += [report.versions_table(service.image, versions[service.name]) for service in services]
     looking = _Looking(run, services, versions)
-    looking.at([current, *(one.revision for one in candidates[:LIKELY])])
+    # What a tag's digest is, only the registry tells: any revision may be the one whose digest is asked for.
+    first = MOST_REVISIONS if is_digest(asked) else LIKELY
+    looking.at([current, *(one.revision for one in candidates[:first])])
     target = looking.choose(asked, current, candidates)
     if isinstance(target, GoodChoice):
         looking.at([target.revision])
@@ -144,7 +147,19 @@ class _Looking:
     ) -> GoodChoice | TargetRefused:
         """Choose by what is known by now."""
         images = [service.image for service in self._services]
-        return target_of(asked, self.completed(candidates), self._rules, current=current, images=images)
+        return target_of(
+            asked,
+            self.completed(candidates),
+            self._rules,
+            current=current,
+            images=images,
+            current_digests=self._digests_of(current),
+        )
+
+    def _digests_of(self, revision: Revision) -> tuple[str, ...]:
+        """Return the digests that the services' images of a revision are known by."""
+        known = (self.evidence[service.name].get(revision.name, Evidence()) for service in self._services)
+        return tuple(one.digest for one in known if one.digest)
 
     def _with(self, candidate: Candidate) -> Candidate:
         """Complete one: of several services the one that speaks least for it counts."""
@@ -162,6 +177,7 @@ class _Looking:
                 "green_run": _least(one.green_run for _, one in known),
                 "deployed": _least(one.deployed for _, one in known),
                 "in_registry": _least(one.in_registry for _, one in known),
+                "digests": self._digests_of(revision),
                 "barred": next((f"{bar} must not come back" for bar in bars if bar), ""),
             }
         )

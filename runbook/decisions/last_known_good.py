@@ -34,6 +34,7 @@ class Candidate(Frozen):
         green_run: Whether its commit is green on the default branch.
         deployed: Whether GitHub has a successful deployment of its commit.
         in_registry: Whether the registry still has its image.
+        digests: Digests that its images' tags have in the registry, as far as they were looked up.
         barred: Why its image is barred; empty where it is not.
         rolled_back_at: When it was itself rolled back, as our journal has it; None where it was not.
     """
@@ -43,6 +44,7 @@ class Candidate(Frozen):
     green_run: Sign = Sign()
     deployed: Sign = Sign()
     in_registry: Sign = Sign()
+    digests: tuple[str, ...] = ()
     barred: str = ""
     rolled_back_at: datetime | None = None
 

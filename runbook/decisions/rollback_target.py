@@ -49,6 +49,7 @@ def target_of(
     *,
     current: Revision,
     images: Sequence[str],
+    current_digests: Sequence[str] = (),
 ) -> GoodChoice | TargetRefused:
     """Find the revision that was asked for.
 
@@ -59,6 +60,7 @@ def target_of(
         rules: What good means.
         current: What runs now.
         images: The services' images, without tag: of several containers theirs count.
+        current_digests: What those images run as now, as far as that was looked up.
     """
     asked = asked.strip()
     if asked.casefold() == LAST_KNOWN_GOOD:
@@ -71,13 +73,16 @@ def target_of(
         )
     others = [candidate for candidate in candidates if candidate.revision.name != current.name]
     fitting = [one for one in others if _is_number(asked, one.revision)]
-    if not fitting and (_is_number(asked, current) or _names(asked, current, images)):
+    runs_now = _is_number(asked, current) or _names(asked, current, images) or asked in current_digests
+    if not fitting and runs_now:
         return TargetRefused(
             why=NoTarget.ALREADY_CURRENT,
             reason=f"{asked} is what runs now (revision {current.number})",
             next_step=f"name another revision by its number; {_kept(others)}",
         )
-    fitting = fitting or [one for one in others if _names(asked, one.revision, images)]
+    fitting = fitting or [
+        one for one in others if _names(asked, one.revision, images) or asked in one.digests
+    ]
     if not fitting:
         return _unknown(asked, others, current)
     newest = max(fitting, key=lambda one: one.revision.number)

@@ -14,6 +14,7 @@ from tests.runbook.decisions.workload_facts import IMAGE, NOW, revision
 
 RULES = ImageRollback()
 D = "sha256:" + "d" * 64
+E = "sha256:" + "e" * 64
 CURRENT = revision(9, "v9", hours_ago=1)
 
 
@@ -102,6 +103,24 @@ def test_what_cannot_be_gone_back_to_is_refused_with_the_way_out(
     assert found.why is why
     assert said in found.reason
     assert way_out in found.next_step
+
+
+def test_a_digest_finds_the_revision_whose_tag_has_it_in_the_registry() -> None:
+    known = [one.model_copy(update={"digests": (f"sha256:{'f' * 64}", E)}) for one in CANDIDATES[2:3]]
+    found = target_of(E, [*known, *CANDIDATES[3:]], RULES, current=CURRENT, images=[IMAGE])
+    assert isinstance(found, GoodChoice)
+    assert found.revision.number == 7
+    assert isinstance(target(E), TargetRefused)
+    barred = [one.model_copy(update={"barred": "bad"}) for one in known]
+    refused = target_of(E, barred, RULES, current=CURRENT, images=[IMAGE])
+    assert isinstance(refused, TargetRefused)
+    assert refused.why is NoTarget.BARRED
+
+
+def test_a_digest_that_runs_now_under_a_tag_is_what_runs_now() -> None:
+    found = target_of(E, CANDIDATES, RULES, current=CURRENT, images=[IMAGE], current_digests=[E])
+    assert isinstance(found, TargetRefused)
+    assert found.why is NoTarget.ALREADY_CURRENT
 
 
 def test_an_image_that_the_registry_no_longer_has_is_not_gone_back_to_even_if_asked_for() -> None:
