@@ -1,7 +1,7 @@
 """Turns stored deliveries into flow runs: ``python -m deployments.delivery_dispatcher``, one instance per ledger.
 
 It keeps nothing in memory that matters: what is due, how often it was tried and what became of it stand in the
-ledger, and every start carries the idempotency key of its attempt. Killed at any moment, it goes on where it was.
+ledger, and every start carries an idempotency key that stays the same. Killed at any moment, it goes on where it was.
 """
 
 import logging
@@ -169,7 +169,7 @@ class DeliveryDispatcher:
     def _plan_rollback(self, wanted: StartRollback, ids: Sequence[str]) -> None:
         """Start a rollback, which plans and asks; where it is not deployed, that is all there is to say."""
         if self._deliveries.handled(wanted.key):
-            self._deliveries.done(ids, reason="another delivery of this deployment was acted on before")
+            self._deliveries.done(ids, reason="another delivery of this failure was acted on before")
             return
         request = RollbackImageRequest(
             repository=wanted.repository,
@@ -177,9 +177,11 @@ class DeliveryDispatcher:
             services=wanted.services,
             deployment_id=wanted.deployment_id,
         )
-        self._executions.ask_as_product(procedure=ROLLBACK, request=request.canonical(), key=wanted.key)
+        key = self._executions.ask_as_product(
+            procedure=ROLLBACK, request=request.canonical(), about=wanted.key
+        )
         try:
-            name = self._starter.start(ROLLBACK, request, idempotency_key=wanted.key)
+            name = self._starter.start(ROLLBACK, request, idempotency_key=key)
         except UsageError as error:
             # Of no concern to other deliveries; sent again by hand, it is taken up anew.
             self._deliveries.ignored(ids, reason=str(error))

@@ -232,12 +232,12 @@ class _IssueCommentEvent(_Read):
 
 
 class _DeploymentStatus(_Read):
+    id: _Id
     state: _Word
 
 
 class _Deployment(_Read):
     id: _Id
-    sha: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}([0-9a-f]{24})?$")]
     environment: Annotated[str, StringConstraints(max_length=255)]
 
 
@@ -344,8 +344,7 @@ def _deployment_status(payload: bytes, envelope: _Envelope, name: str, policy: P
         repository=repository.name,
         services=services,
         deployment_id=deployment.id,
-        sha=deployment.sha,
-        environment=deployment.environment,
+        status_id=fields.deployment_status.id,
     )
 
 

@@ -13,20 +13,18 @@ class StartRollback(Frozen):
         repository: As the policy spells it.
         services: By name, as the policy orders them.
         deployment_id: GitHub's number of the deployment.
-        sha: The commit that it deployed.
-        environment: Where to, as GitHub spells it: anybody's words who may deploy.
+        status_id: GitHub's number of the status that says so: one deployment may fail more than once.
     """
 
     repository: str
     services: tuple[str, ...]
     deployment_id: int
-    sha: str
-    environment: str
+    status_id: int
 
     @property
     def key(self) -> str:
-        """What makes two deliveries the same to do; Prefect's idempotency key too."""
-        return f"{self.repository}:deployment:{self.deployment_id}"
+        """What makes two deliveries the same to do."""
+        return f"{self.repository}:deployment:{self.deployment_id}:{self.status_id}"
 
 
 def deployed_services(services: Iterable[Service], *, repository: str, environment: str) -> tuple[str, ...]:

@@ -110,21 +110,29 @@ class Executions:
             self._audit(session, requester, "run.requested", key, {"procedure": procedure})
         return key
 
-    def ask_as_product(self, *, procedure: str, request: Mapping[str, Any], key: str) -> None:
+    def ask_as_product(self, *, procedure: str, request: Mapping[str, Any], about: str) -> str:
         """Note that the product itself asks, before the run is created; asked again, the same row stands.
 
         Args:
             procedure: The procedure.
             request: Its parameters.
-            key: The idempotency key to create the run with: a run of this flow with this key is created once.
+            about: What it asks because of; one row for each.
+
+        Returns:
+            The idempotency key to create the run with, the same each time. Nobody can guess it: Prefect gives
+            whoever comes second the first one's run, and what is asked because of something is no secret.
         """
         asked = digest(request)
+        known = select(RequestRow).where(
+            RequestRow.requester == _AS_PRODUCT, RequestRow.id.startswith(f"{about}#", autoescape=True)
+        )
         with self._ledger.write() as session:
-            row = session.get(RequestRow, key)
+            row = session.scalars(known).first()
             if row is not None:
                 if row.execution_id is None:  # the policy may have changed since it was tried before
                     row.procedure, row.request_digest = procedure, asked
-                return
+                return row.id
+            key = f"{about}#{uuid.uuid4()}"
             row = RequestRow(
                 id=key,
                 procedure=procedure,
@@ -134,6 +142,7 @@ class Executions:
             )
             session.add(row)
             self._audit(session, PRODUCT, "run.requested", key, {"procedure": procedure})
+        return key
 
     def begin(
         self,

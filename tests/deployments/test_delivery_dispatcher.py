@@ -173,11 +173,11 @@ def test_failed_attempt_is_triaged_in_apply_mode_under_its_own_key(desk: Desk) -
     assert desk.dispatcher.cycle() == 0
 
 
-def failed_deployment(deployment_id: int, state: str = "failure") -> bytes:
+def failed_deployment(deployment_id: int, state: str = "failure", *, status_id: int = 1) -> bytes:
     """Return what GitHub sends of a deployment."""
     return body_of(
         action="created",
-        deployment_status={"state": state},
+        deployment_status={"id": status_id, "state": state},
         deployment={"id": deployment_id, "sha": 40 * "a", "environment": "production"},
     )
 
@@ -185,14 +185,14 @@ def failed_deployment(deployment_id: int, state: str = "failure") -> bytes:
 def test_failed_deployment_starts_one_rollback_that_the_product_asks_for(
     ledger: Ledger, clock: VirtualClock, desk: Desk
 ) -> None:
-    key = f"{REPOSITORY}:deployment:9"
+    key = f"{REPOSITORY}:deployment:9:1"
     desk.receive(failed_deployment(9), failed_deployment(9, "error"), event="deployment_status", key=key)
     desk.work(seconds=10)
     desk.receive(failed_deployment(9), event="deployment_status", key=key)
     desk.receive(failed_deployment(10, "success"), event="deployment_status")
     desk.work(seconds=10)
-    assert desk.prefect.calls == [key]
-    request = desk.prefect.runs[key].canonical()
+    (started,) = desk.prefect.calls
+    request = desk.prefect.runs[started].canonical()
     assert request == {
         "repository": REPOSITORY,
         "mode": "apply",
@@ -201,7 +201,7 @@ def test_failed_deployment_starts_one_rollback_that_the_product_asks_for(
     }
     assert (desk.count(DeliveryState.DONE), desk.count(DeliveryState.IGNORED)) == (3, 1)
     execution = Executions(ledger, clock=clock).begin(
-        "e1", procedure=ROLLBACK, repository=REPOSITORY, subject="s", request=request, idempotency_key=key
+        "e1", procedure=ROLLBACK, repository=REPOSITORY, subject="s", request=request, idempotency_key=started
     )
     assert execution.requester_kind is BY_PRODUCT.kind
 
@@ -224,8 +224,25 @@ def test_rollback_is_asked_for_again_while_prefect_is_away(desk: Desk) -> None:
     desk.prefect.trouble = lambda key: away.pop() if away else None
     desk.receive(failed_deployment(9), event="deployment_status")
     desk.work(seconds=120)
-    assert list(desk.prefect.runs) == [f"{REPOSITORY}:deployment:9"]
+    assert len(desk.prefect.runs) == 1
+    assert len(set(desk.prefect.calls)) == 1, "each try has the same key"
     assert desk.count(DeliveryState.DONE) == 1
+
+
+def test_deployment_that_fails_once_more_is_planned_for_once_more(desk: Desk) -> None:
+    for status_id, state in ((1, "failure"), (2, "in_progress"), (3, "failure")):
+        desk.receive(failed_deployment(9, state, status_id=status_id), event="deployment_status")
+        desk.work(seconds=10)
+    assert len(desk.prefect.runs) == 2
+
+
+def test_run_that_somebody_else_made_under_a_guessed_key_takes_no_rollbacks_place(desk: Desk) -> None:
+    forged = TriageRequest(repository=REPOSITORY, mode=Mode.APPLY, run_id=1, run_attempt=1)
+    desk.prefect.runs = {f"{REPOSITORY}:deployment:9:1": forged, f"{REPOSITORY}:deployment:9": forged}
+    desk.receive(failed_deployment(9), event="deployment_status")
+    desk.work(seconds=10)
+    (ours,) = [run for run in desk.prefect.runs.values() if run is not forged]
+    assert isinstance(ours, RollbackImageRequest)
 
 
 def test_failed_attempt_is_announced_and_nothing_depends_on_it(desk: Desk) -> None:

@@ -146,9 +146,10 @@ def test_a_failed_deployment_whose_services_cannot_be_read_is_heard_of_in_an_inc
 ) -> None:
     theatre = fleet_theatre
     request = fleet.ask("absent")
-    key = f"{repository('absent')}:deployment:1"
-    theatre.here.engine.executions.ask_as_product(
-        procedure="rollback-image", request=request.canonical(), key=key
+    key = theatre.here.engine.executions.ask_as_product(
+        procedure="rollback-image",
+        request=request.canonical(),
+        about=f"{repository('absent')}:deployment:1:1",
     )
     run = theatre.until(
         "the run", lambda: theatre.prefect.create("rollback-image", request, idempotency_key=key)

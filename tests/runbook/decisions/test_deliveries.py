@@ -77,7 +77,7 @@ def deployment_event(state: str = "failure", **changes: Any) -> dict[str, Any]:
     return {
         "action": "created",
         "repository": {"full_name": "Acme/voice-agent"},
-        "deployment_status": {"state": state, "description": "boom"},
+        "deployment_status": {"id": 17, "state": state, "description": "boom"},
         "deployment": deployment | changes,
     }
 
@@ -185,7 +185,7 @@ def test_cancelled_is_a_failure_on_the_default_branch_and_releases_alone(ref: Af
             deployment_event() | {"repository": {"full_name": "acme/other"}},
             WhyIgnored.UNKNOWN_REPOSITORY,
         ),
-        ("deployment_status", deployment_event(sha="HEAD; rm -rf"), WhyIgnored.UNREADABLE),
+        ("deployment_status", deployment_event(environment=["production"]), WhyIgnored.UNREADABLE),
         ("deployment_status", deployment_event(id="9"), WhyIgnored.UNREADABLE),
         ("deployment_status", deployment_event(environment="x" * 256), WhyIgnored.UNREADABLE),
     ],
@@ -207,11 +207,10 @@ def test_failed_deployment_asks_for_a_rollback_of_what_its_environment_deploys(
         repository="acme/voice-agent",
         services=services,
         deployment_id=9,
-        sha=40 * "a",
-        environment=environment,
+        status_id=17,
     )
     assert isinstance(decision, StartRollback)
-    assert decision.key == "acme/voice-agent:deployment:9"
+    assert decision.key == "acme/voice-agent:deployment:9:17"
 
 
 def test_services_of_another_repository_are_none_of_its_deployments() -> None:
@@ -287,6 +286,7 @@ _PLACES = (
     ("workflow_run", "event"),
     ("workflow_run", "head_repository"),
     ("deployment_status", "state"),
+    ("deployment_status", "id"),
     ("deployment",),
     ("deployment", "id"),
     ("deployment", "sha"),

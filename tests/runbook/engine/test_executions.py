@@ -45,26 +45,36 @@ def test_a_run_with_its_request_row_has_a_named_requester(executions: Executions
 
 
 def test_a_run_that_the_product_asked_for_has_the_product_as_requester(executions: Executions) -> None:
-    executions.ask_as_product(procedure=PROCEDURE, request=REQUEST, key="acme/x:deployment:9")
-    execution = begin(executions, idempotency_key="acme/x:deployment:9")
+    key = executions.ask_as_product(procedure=PROCEDURE, request=REQUEST, about="acme/x:deployment:9:1")
+    execution = begin(executions, idempotency_key=key)
     assert (execution.requester, execution.requester_kind) == (BY_PRODUCT.name, RequesterKind.PRODUCT)
 
 
 def test_the_product_may_ask_again_with_what_the_policy_says_by_now(executions: Executions) -> None:
     """Between two tries to start a run the policy may have got another service."""
-    executions.ask_as_product(procedure=PROCEDURE, request={"everything": False}, key="k")
-    executions.ask_as_product(procedure=PROCEDURE, request=REQUEST, key="k")
-    assert begin(executions, idempotency_key="k").requester_kind is RequesterKind.PRODUCT
-    executions.ask_as_product(procedure=PROCEDURE, request={"everything": False}, key="k")
-    second = begin(executions, "e2", idempotency_key="k", request={"everything": False})
+    key = executions.ask_as_product(procedure=PROCEDURE, request={"everything": False}, about="k")
+    assert executions.ask_as_product(procedure=PROCEDURE, request=REQUEST, about="k") == key
+    assert begin(executions, idempotency_key=key).requester_kind is RequesterKind.PRODUCT
+    assert executions.ask_as_product(procedure=PROCEDURE, request={"everything": False}, about="k") == key
+    second = begin(executions, "e2", idempotency_key=key, request={"everything": False})
     assert second.requester_kind is RequesterKind.UNNAMED
+
+
+def test_what_the_product_asks_because_of_names_no_key_that_others_could_be_first_with(
+    executions: Executions,
+) -> None:
+    first = executions.ask_as_product(procedure=PROCEDURE, request=REQUEST, about="acme/x:deployment:9:1")
+    other = executions.ask_as_product(procedure=PROCEDURE, request=REQUEST, about="acme/x:deployment:9:10")
+    assert first != other
+    assert begin(executions, idempotency_key="acme/x:deployment:9:1").requester_kind is RequesterKind.UNNAMED
+    assert begin(executions, "e2", idempotency_key=first).requester_kind is RequesterKind.PRODUCT
 
 
 def test_nobody_borrows_the_products_name_by_another_request_or_by_being_called_so(
     executions: Executions,
 ) -> None:
-    executions.ask_as_product(procedure=PROCEDURE, request=REQUEST, key="k")
-    other = begin(executions, "e1", idempotency_key="k", request={"everything": False})
+    key = executions.ask_as_product(procedure=PROCEDURE, request=REQUEST, about="k")
+    other = begin(executions, "e1", idempotency_key=key, request={"everything": False})
     key = executions.ask(procedure=PROCEDURE, request=REQUEST, requester=BY_PRODUCT.name)
     namesake = begin(executions, "e2", idempotency_key=key)
     assert (other.requester_kind, namesake.requester_kind) == (RequesterKind.UNNAMED, RequesterKind.PERSON)
