@@ -116,6 +116,7 @@ class Workload(Frozen):
         paused: A person paused its rollouts.
         partition: A StatefulSet's rolling update goes down to this ordinal; 0 for all.
         on_delete: Its pods are only replaced when somebody deletes them.
+        parallel: A StatefulSet's pods need not be ready in their order: a broken one is replaced at any time.
         progress_deadline_seconds: After so long without progress a Deployment gives up; None elsewhere.
         current_revision: A StatefulSet's ``status.currentRevision``; empty elsewhere.
         update_revision: A StatefulSet's ``status.updateRevision``; empty elsewhere.
@@ -141,6 +142,7 @@ class Workload(Frozen):
     paused: bool = False
     partition: int = 0
     on_delete: bool = False
+    parallel: bool = False
     progress_deadline_seconds: int | None = None
     current_revision: str = ""
     update_revision: str = ""
@@ -164,6 +166,7 @@ class Pod(Frozen):
         images: What its containers were told to run.
         image_digests: ``sha256:…`` that they run, as far as the node says.
         terminating: It is being deleted.
+        revision: Name of the ControllerRevision that a StatefulSet made it of; empty elsewhere.
     """
 
     name: str
@@ -175,6 +178,7 @@ class Pod(Frozen):
     images: tuple[ContainerImage, ...] = ()
     image_digests: tuple[str, ...] = ()
     terminating: bool = False
+    revision: str = ""
 
 
 class Autoscaler(Frozen):

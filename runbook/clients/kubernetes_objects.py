@@ -29,6 +29,7 @@ _REVISION = "deployment.kubernetes.io/revision"
 _EARLIER = "deployment.kubernetes.io/revision-history"
 _SOURCE = "org.opencontainers.image.revision"
 _HASH_LABEL = "pod-template-hash"
+_POD_REVISION = "controller-revision-hash"
 # Annotations in which tools keep the whole object that they applied, its environment too: kubectl's
 # last-applied-configuration, kapp's original, Rancher's applied. They are told by their size or their brace.
 _MAX_ANNOTATION_CHARACTERS = 1_024
@@ -86,6 +87,7 @@ def workload_of(body: Json, kind: WorkloadKind) -> Workload:
         paused=bool(spec.get("paused")),
         partition=(strategy.get("rollingUpdate") or {}).get("partition") or 0,
         on_delete=strategy.get("type") == "OnDelete",
+        parallel=spec.get("podManagementPolicy") == "Parallel",
         progress_deadline_seconds=spec.get("progressDeadlineSeconds"),
         current_revision=status.get("currentRevision", ""),
         update_revision=status.get("updateRevision", ""),
@@ -152,6 +154,7 @@ def pod_of(body: Json) -> Pod:
         images=_images([*spec["containers"], *(spec.get("initContainers") or [])]),
         image_digests=tuple(dict.fromkeys(found[1] for found in pulled if found)),
         terminating="deletionTimestamp" in metadata,
+        revision=str((metadata.get("labels") or {}).get(_POD_REVISION, "")),
     )
 
 

@@ -80,17 +80,21 @@ def held_up_by(workload: Workload, pods: Sequence[Pod]) -> tuple[str, ...]:
     """Name the pods that a StatefulSet's rollout waits for in vain.
 
     One that goes pod by pod waits until each is ready, also those of the template that it left: a broken one is not
-    replaced by the good template, until somebody deletes it (kubernetes/kubernetes#67250).
+    replaced by the good template, until somebody deletes it (kubernetes/kubernetes#67250). Of which template a pod is,
+    its label says: its images may have been rewritten, and others injected, on its way in.
 
     Args:
         workload: As it stands.
         pods: Its pods.
     """
-    if workload.ref.kind is not WorkloadKind.STATEFUL_SET:
+    in_order = workload.ref.kind is WorkloadKind.STATEFUL_SET and not workload.parallel
+    wanted = workload.update_revision
+    if not in_order or not wanted or workload.observed_generation < workload.generation:
         return ()
-    wanted = set(workload.template.images)  # a pod may have more: a sidecar that somebody injected
     return tuple(
-        pod.name for pod in pods if not (pod.ready or pod.terminating) and not wanted <= set(pod.images)
+        pod.name
+        for pod in pods
+        if pod.revision and pod.revision != wanted and not (pod.ready or pod.terminating)
     )
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from runbook.errors import Conflict, NotFound, Permanent
-from runbook.workloads import Autoscaler, Pod
+from runbook.workloads import Autoscaler, Pod, WorkloadKind
 from tests.contracts.kubernetes.systems import PORT, Real, System
 from tests.deadline import until
 
@@ -33,6 +33,14 @@ def test_a_pod_that_does_not_start_says_which_container_and_why(
     system.create("web", f"{IMAGE}:{image}", settled=False)
     until(lambda: [one.reasons for one in pods(system)] == [(reason,)], seconds=SECONDS)
     assert [one.ready for one in pods(system)] == [False]
+
+
+@pytest.mark.parametrize("policy", ["OrderedReady", "Parallel"])
+def test_a_pod_of_a_stateful_set_names_the_revision_that_it_was_made_of(system: System, policy: str) -> None:
+    made = system.create("web", kind=WorkloadKind.STATEFUL_SET, podManagementPolicy=policy)
+    assert made.parallel is (policy == "Parallel")
+    assert [one.revision for one in pods(system)] == [made.update_revision]
+    assert made.update_revision
 
 
 def test_a_selector_that_selects_nothing_finds_no_pod(system: System) -> None:

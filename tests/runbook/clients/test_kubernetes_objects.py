@@ -140,7 +140,16 @@ def test_a_stateful_set_tells_its_partition_and_revisions() -> None:
     body["status"] = {"currentRevision": "tts-a", "updateRevision": "tts-b", "replicas": 3}
     found = workload_of(body, WorkloadKind.STATEFUL_SET)
     assert (found.partition, found.current_revision, found.update_revision) == (2, "tts-a", "tts-b")
-    assert (found.revision, found.on_delete) == (None, False)
+    assert (found.revision, found.on_delete, found.parallel) == (None, False, False)
+    body["spec"]["podManagementPolicy"] = "Parallel"
+    assert workload_of(body, WorkloadKind.STATEFUL_SET).parallel
+
+
+def test_a_pod_of_a_stateful_set_tells_which_revision_it_was_made_of() -> None:
+    body = pod()
+    assert pod_of(body).revision == ""
+    body["metadata"]["labels"] = {"controller-revision-hash": "tts-b"}
+    assert pod_of(body).revision == "tts-b"
 
 
 @pytest.mark.parametrize(
