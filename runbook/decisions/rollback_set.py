@@ -59,18 +59,15 @@ def expand(asked: Sequence[str], services: Sequence[Service]) -> tuple[Member, .
         services: The policy's.
 
     Returns:
-        The members, in the policy's order.
+        The members, in the policy's order, no two of one name.
     """
     unknown = [name for name in asked if all(service.name != name for service in services)]
     if unknown:
         return _unknown(unknown[0], services)
-    doubtful = [name for name in asked if sum(service.name == name for service in services) > 1]
-    if doubtful:
-        where = ", ".join(service.namespace for service in services if service.name == doubtful[0])
-        return SetRefused(
-            reason=f"the policy has the service {doubtful[0]!r} in several namespaces: {where}",
-            next_step="give the services names of their own in the policy",
-        )
+    for name in asked:
+        places = _namespaces(name, services)
+        if len(places) > 1:
+            return _doubtful(f"the policy has the service {name!r} in several namespaces", places)
     because = dict.fromkeys(asked, "it was asked for")
     found = [service for service in services if service.name in because]
     reasons = {_place(service): because[service.name] for service in found}
@@ -81,11 +78,14 @@ def expand(asked: Sequence[str], services: Sequence[Service]) -> tuple[Member, .
             if why and _place(other) not in reasons:
                 reasons[_place(other)] = why
                 found.append(other)
-    return tuple(
-        Member(service=service, because=reasons[_place(service)])
-        for service in services
-        if _place(service) in reasons
-    )
+    moving = [service for service in services if _place(service) in reasons]
+    for service in moving:
+        # A request, and what is told of a set, names its services by name alone.
+        places = _namespaces(service.name, moving)
+        if len(places) > 1:
+            why = f"{service.name!r} would move along, and the policy has it in several namespaces"
+            return _doubtful(why, places)
+    return tuple(Member(service=service, because=reasons[_place(service)]) for service in moving)
 
 
 def moves_of(members: Sequence[Member]) -> tuple[Move, ...]:
@@ -180,6 +180,16 @@ def _why_together(service: Service, other: Service, services: Sequence[Service])
     if release and (service.namespace, release) == (other.namespace, other.helm_release):
         return f"it is in the Helm release of {service.name}"
     return ""
+
+
+def _namespaces(name: str, services: Sequence[Service]) -> list[str]:
+    return [service.namespace for service in services if service.name == name]
+
+
+def _doubtful(why: str, places: Sequence[str]) -> SetRefused:
+    return SetRefused(
+        reason=f"{why}: {', '.join(places)}", next_step="give the services names of their own in the policy"
+    )
 
 
 def _unknown(name: str, services: Sequence[Service]) -> SetRefused:

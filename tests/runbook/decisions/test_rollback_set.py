@@ -108,6 +108,27 @@ def test_a_misspelt_service_is_refused_with_a_guess_and_a_doubtful_one_with_its_
     assert "voice, elsewhere" in twice.reason
 
 
+def test_of_two_services_of_one_name_neither_beside_what_moves_with_it_none_is_guessed() -> None:
+    services = [service("a", "b"), service("b", namespace="blue"), service("b", namespace="green")]
+    found = expand(["a"], services)
+    assert isinstance(found, SetRefused)
+    assert found.reason == "'b' would move along, and the policy has it in several namespaces: blue, green"
+    assert found.next_step == "give the services names of their own in the policy"
+
+
+def test_of_two_services_of_one_name_that_both_move_along_by_different_ways_none_moves() -> None:
+    services = [
+        service("a", "b", "c"),
+        service("b"),
+        service("c", "d", namespace="green", release="r"),
+        service("b", namespace="green", release="r"),
+        service("d", namespace="green"),
+    ]
+    found = expand(["a"], services)
+    assert isinstance(found, SetRefused)
+    assert "voice, green" in found.reason
+
+
 @st.composite
 def _policies(draw: st.DrawFn) -> list[Service]:
     names = [f"s{number}" for number in range(draw(st.integers(1, 6)))]
