@@ -32,7 +32,15 @@ from runbook.engine.exception_rows import (
 )
 from runbook.engine.incidents import reopen
 from runbook.engine.ledger import Ledger
-from runbook.engine.schema import ApprovalRow, EffectRow, ExceptionRow, ExecutionRow, IncidentRow, PlanRow
+from runbook.engine.schema import (
+    ApprovalRow,
+    AuditRow,
+    EffectRow,
+    ExceptionRow,
+    ExecutionRow,
+    IncidentRow,
+    PlanRow,
+)
 from runbook.engine.states import EffectState, RequesterKind
 from runbook.scrub import scrub
 
@@ -298,6 +306,35 @@ class Exceptions:
             row.state, row.note = ExceptionState.RESTORING, scrub(reason)
             self._audit(session, row, "exception.restoring", {"reason": reason}, actor=by or PRODUCT)
             return copy_of(session, row)
+
+    def put_off(self, exception_id: int, deadline: datetime, *, execution_id: str, reason: str) -> bool:
+        """Move the deadline of an open restore on for another execution that needs it: once for each.
+
+        Args:
+            exception_id: The exception.
+            deadline: Until when that execution needs it; an earlier one than it has shortens nothing.
+            execution_id: The execution that needs it.
+            reason: Why.
+
+        Returns:
+            Whether it is open until then; False where it is over, being restored, or a person's by now.
+
+        Raises:
+            UsageError: There is none of that number.
+        """
+        event, body = "exception.put_off", {"execution": execution_id, "reason": reason}
+        with self._ledger.write() as session:
+            row = require(session, exception_id)
+            if row.kind != ExceptionKind.RESTORE or row.state != ExceptionState.OPEN:
+                return False
+            earlier = select(AuditRow).where(
+                AuditRow.subject == f"exception:{row.id}", AuditRow.event == event
+            )
+            if any(line.body.get("execution") == execution_id for line in session.scalars(earlier)):
+                return True
+            row.deadline = max(row.deadline, deadline)
+            self._audit(session, row, event, {**body, "deadline": row.deadline.isoformat()})
+            return True
 
     def escalate(self, exception_id: int) -> None:
         """Note that an obligation is overdue, once: it is said on its issue, and stays owed."""

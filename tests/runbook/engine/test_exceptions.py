@@ -116,6 +116,35 @@ def test_confirmed_effect_is_undone_at_its_deadline_and_not_before(room: Room) -
         assert audit.verify(session).intact
 
 
+def test_restore_that_another_execution_needs_is_put_off_once_and_never_shortened(room: Room) -> None:
+    (left,) = left_lit(room, "hall")
+    exceptions, later = room.engine.exceptions, DEADLINE + timedelta(hours=1)
+    assert exceptions.put_off(left.id, DEADLINE - timedelta(hours=1), execution_id="e2", reason="short")
+    assert exceptions.get(left.id).deadline == DEADLINE
+    assert exceptions.put_off(left.id, later, execution_id="e2", reason="resumed")
+    assert exceptions.get(left.id).deadline == DEADLINE, "an execution that is resumed asks for it once"
+    assert exceptions.put_off(left.id, later, execution_id="e3", reason="it needs the light too")
+    room.clock.sleep(4 * 3600)
+    assert exceptions.due(room.clock.now()) == ()
+    with pytest.raises(Conflict, match="not due before"):
+        room.engine.restore(left.id, reason="its first deadline has come")
+    assert room.lamps.lit == {"hall"}
+    assert [event for event, _ in events(room, left.id)] == ["exception.added", *["exception.put_off"] * 2]
+    with room.engine.ledger.read() as session:
+        assert audit.verify(session).intact
+
+
+def test_restore_that_is_over_and_a_bar_are_put_off_for_nobody(room: Room) -> None:
+    (left,) = left_lit(room, "hall")
+    barred = bar(room)
+    room.clock.sleep(4 * 3600)
+    room.engine.restore(left.id, reason="its deadline has come")
+    for number in (left.id, barred):
+        later = DEADLINE + timedelta(days=1)
+        assert not room.engine.exceptions.put_off(number, later, execution_id="e2", reason="too late")
+        assert room.engine.exceptions.get(number).deadline == DEADLINE
+
+
 def test_restoring_again_sends_nothing(room: Room) -> None:
     (left,) = left_lit(room, "hall")
     room.clock.sleep(4 * 3600)
