@@ -5,6 +5,7 @@ from datetime import timedelta
 
 from flows.incident_issue import close_incident, incident_of
 from flows.rollback_proposal import Before
+from flows.rollback_sync import hold_on
 from flows.run import Run, place_of
 from runbook import report
 from runbook.decisions.image_reference import same_repository
@@ -29,6 +30,7 @@ def note_what_is_left(run: Run, services: Sequence[Service], plan: StoredPlan) -
     """
     incident = incident_of(run)
     incident_id = incident.id if incident is not None else None
+    hold_on(run, [held.exception_id for held in Before.of(plan).held])
     for image, subject in Before.of(plan).left.items():
         _bar(run, services, image, subject, incident_id)
     for entry in run.here.engine.entries.of_plan(plan.id):

@@ -7,7 +7,7 @@ from flows.procedure import Proposal
 from flows.rollback_incident import open_rollback_incident
 from flows.rollback_moves import Way, way_of
 from flows.rollback_source import revert_effects
-from flows.rollback_sync import syncs_to_pause
+from flows.rollback_sync import HeldSync, syncs_to_pause
 from flows.run import Run
 from runbook import report
 from runbook.decisions.image_reference import same_repository
@@ -42,10 +42,12 @@ class Before(Frozen):
     Args:
         samples: By service: what verification compares with.
         left: By the references of the images that are left: how bars name them.
+        held: Syncs that are paused already by an exception of ours.
     """
 
     samples: dict[str, Sample]
     left: dict[str, str]
+    held: tuple[HeldSync, ...] = ()
 
     @classmethod
     def of(cls, plan: StoredPlan) -> "Before":
@@ -88,14 +90,16 @@ def propose_rollback(
         )
     between = _between(services, ways, chosen)
     backs = _ways_back(services, standings, ways, chosen, between)
-    pauses = syncs_to_pause(run, [standings[service.name] for service in services])
+    syncs = syncs_to_pause(run, [standings[service.name] for service in services])
     moved = [_effect(one, way, standings) for one, way in zip(chosen, ways, strict=True)]
     reverts = revert_effects(run, services, between, place=place)
     before = Before(
-        samples=sample_services(services, what=names), left=_left(services, standings, ways, chosen)
+        samples=sample_services(services, what=names),
+        left=_left(services, standings, ways, chosen),
+        held=syncs.held,
     )
     # Undone last first: what runs goes back before anything is asked of GitHub, which may be away.
-    effects = [*pauses, *reverts.effects, *moved]
+    effects = [*syncs.pauses, *reverts.effects, *moved]
     return Proposal(
         plan=Plan.of(
             procedure=PROCEDURE,
@@ -251,6 +255,10 @@ def _view(
             "Rolled back, the next deploy or sync from git would bring the bad version back",
             barred,
             paused,
+            *(
+                f"{held.said}: applied, this puts that off to {rules.gitops_pause_minutes:g} minutes from then"
+                for held in before.held
+            ),
             revert,
         ),
         history=scorecard.sentence() if run.applying else "",
