@@ -49,7 +49,6 @@ class Template(Frozen):
         images: Its containers' images, init containers' too.
         config_maps: Names of the config maps it refers to, sorted.
         secrets: Names of the secrets it refers to, sorted.
-        init_containers: Names of its init containers.
         source: Its ``org.opencontainers.image.revision`` annotation (a commit), if it carries one.
     """
 
@@ -57,7 +56,6 @@ class Template(Frozen):
     images: tuple[ContainerImage, ...]
     config_maps: tuple[str, ...] = ()
     secrets: tuple[str, ...] = ()
-    init_containers: tuple[str, ...] = ()
     source: str = ""
 
 
@@ -117,8 +115,6 @@ class Workload(Frozen):
         partition: A StatefulSet's rolling update goes down to this ordinal; 0 for all.
         on_delete: Its pods are only replaced when somebody deletes them.
         parallel: A StatefulSet's pods need not be ready in their order: a broken one is replaced at any time.
-        progress_deadline_seconds: After so long without progress a Deployment gives up; None elsewhere.
-        current_revision: A StatefulSet's ``status.currentRevision``; empty elsewhere.
         update_revision: A StatefulSet's ``status.updateRevision``; empty elsewhere.
         conditions: Its conditions.
         selector: Its label selector as a string, for listing its pods.
@@ -143,8 +139,6 @@ class Workload(Frozen):
     partition: int = 0
     on_delete: bool = False
     parallel: bool = False
-    progress_deadline_seconds: int | None = None
-    current_revision: str = ""
     update_revision: str = ""
     conditions: tuple[Condition, ...] = ()
     selector: str = ""
@@ -158,8 +152,6 @@ class Pod(Frozen):
 
     Args:
         name: Its name.
-        created_at: When it was made.
-        phase: Kubernetes' word for it.
         ready: Whether it takes traffic.
         restarts: How often its containers were started again, in all.
         reasons: Why containers wait or ended, with the container's name: ``app: ImagePullBackOff``.
@@ -170,8 +162,6 @@ class Pod(Frozen):
     """
 
     name: str
-    created_at: datetime
-    phase: str
     ready: bool
     restarts: int
     reasons: tuple[str, ...] = ()

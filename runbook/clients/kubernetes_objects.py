@@ -56,15 +56,13 @@ def template_of(template: Json) -> Template:
     """Return what may be known of a pod template."""
     bare = bare_template(template)
     spec: Json = bare["spec"]
-    inits = spec.get("initContainers") or []
-    containers = [*spec["containers"], *inits]
+    containers = [*spec["containers"], *(spec.get("initContainers") or [])]
     annotations = bare["metadata"].get("annotations") or {}
     return Template(
         digest=digest(bare),
         images=_images(containers),
         config_maps=tuple(sorted(set(_config_maps(spec, containers)) - {""})),
         secrets=tuple(sorted(set(_secrets(spec, containers)) - {""})),
-        init_containers=tuple(one["name"] for one in inits),
         source=said(str(annotations.get(_SOURCE, ""))),
     )
 
@@ -88,8 +86,6 @@ def workload_of(body: Json, kind: WorkloadKind) -> Workload:
         partition=(strategy.get("rollingUpdate") or {}).get("partition") or 0,
         on_delete=strategy.get("type") == "OnDelete",
         parallel=spec.get("podManagementPolicy") == "Parallel",
-        progress_deadline_seconds=spec.get("progressDeadlineSeconds"),
-        current_revision=status.get("currentRevision", ""),
         update_revision=status.get("updateRevision", ""),
         conditions=tuple(_condition(one) for one in status.get("conditions") or []),
         selector=_selector(spec["selector"]),
@@ -146,8 +142,6 @@ def pod_of(body: Json) -> Pod:
     pulled = (_PULLED.search(one.get("imageID", "")) for one in statuses)
     return Pod(
         name=metadata["name"],
-        created_at=_time(metadata["creationTimestamp"]),
-        phase=status.get("phase", ""),
         ready=conditions.get("Ready", {}).get("status") == "True",
         restarts=sum(one.get("restartCount", 0) for one in statuses),
         reasons=tuple(_reasons(status, statuses, conditions)),

@@ -17,12 +17,10 @@ class Sign(Frozen):
     Args:
         holds: Whether it does; None where nobody could tell.
         detail: What was found, or why nobody could tell.
-        url: Where a person can look at it.
     """
 
     holds: bool | None = None
     detail: str = "not looked at"
-    url: str = ""
 
 
 class Candidate(Frozen):

@@ -32,13 +32,11 @@ class ReleaseLeft(Frozen):
         why: Why not.
         reason: As a sentence, with what was seen.
         next_step: What a person can do about it.
-        seen: The newest line of its history, if there is one.
     """
 
     why: NoRollback
     reason: str
     next_step: str
-    seen: HelmRevision | None = None
 
 
 class ReleaseStanding(Frozen):
@@ -46,18 +44,17 @@ class ReleaseStanding(Frozen):
 
     Args:
         current: The newest line of its history, of whatever status: the one that a rollback starts from.
-        once_pending: Older operations that never ended. Helm keeps them as pending for good; they are only shown.
     """
 
     current: HelmRevision
-    once_pending: tuple[HelmRevision, ...] = ()
 
 
 def standing_of(history: Sequence[HelmRevision]) -> ReleaseStanding | ReleaseLeft:
     """Judge a release by the last line of its history.
 
     A pending one may be an operation that goes on or one whose process was killed: nothing in the cluster tells
-    them apart, and Helm's maintainers leave it to a person (helm/helm#7653).
+    them apart, and Helm's maintainers leave it to a person (helm/helm#7653). Older operations that never ended stay
+    pending for good, and keep nobody from anything.
 
     Args:
         history: Its revisions, in any order.
@@ -68,7 +65,7 @@ def standing_of(history: Sequence[HelmRevision]) -> ReleaseStanding | ReleaseLef
             reason="the release has no revision",
             next_step="check the release's name and namespace in the policy",
         )
-    *older, last = sorted(history, key=lambda one: one.revision)
+    last = max(history, key=lambda one: one.revision)
     if last.pending:
         since = f"{last.updated_at:%Y-%m-%d %H:%M} UTC"
         return ReleaseLeft(
@@ -77,16 +74,14 @@ def standing_of(history: Sequence[HelmRevision]) -> ReleaseStanding | ReleaseLef
             "process was killed",
             next_step="find out whether a deployment is running; if none is, roll back by hand with helm rollback and "
             "an explicit revision, which gets the release out",
-            seen=last,
         )
     if last.status.startswith("uninstall"):
         return ReleaseLeft(
             why=NoRollback.UNINSTALLED,
             reason=f"revision {last.revision} is {last.status}: somebody removed the release",
             next_step="install it anew, or find out who removed it and why",
-            seen=last,
         )
-    return ReleaseStanding(current=last, once_pending=tuple(one for one in older if one.pending))
+    return ReleaseStanding(current=last)
 
 
 def release_candidates(

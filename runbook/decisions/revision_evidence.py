@@ -81,9 +81,9 @@ def green_sign(runs: Sequence[WorkflowRun], repository: RepositoryPolicy) -> Sig
     red = [run for run in newest.values() if run.conclusion != "success"]
     if red:
         said = red[0].conclusion or red[0].status
-        return Sign(holds=False, detail=f"{red[0].workflow_file} is {said}", url=red[0].html_url)
+        return Sign(holds=False, detail=f"{red[0].workflow_file} is {said}")
     names = ", ".join(sorted(newest))
-    return Sign(holds=True, detail=f"green: {names}", url=next(iter(newest.values())).html_url)
+    return Sign(holds=True, detail=f"green: {names}")
 
 
 def registry_sign(probe: RegistryProbe) -> Sign:

@@ -34,11 +34,6 @@ class RolloutVerdict(Frozen):
     state: RolloutState
     detail: str
 
-    @property
-    def over(self) -> bool:
-        """Whether waiting longer changes nothing by itself."""
-        return self.state is not RolloutState.PROGRESSING
-
 
 def progressing_since(workload: Workload) -> datetime | None:
     """Return when its Progressing condition was last updated, by the cluster's own clock: a ``since`` for later.

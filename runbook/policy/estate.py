@@ -52,7 +52,10 @@ class Service(Section):
     helm_tag_value: Name | None = Field(default=None, description="Chart value that holds the image's tag.")
     port: Port = Field(default=8000, description="Port of health_path and metrics_path.")
     health_path: Name = Field(default="/health", description="Asked through the API server (RB-11).")
-    metrics_path: Name = Field(default="/metrics", description="Watched after a bypass (EB-15).")
+    metrics_path: Name = Field(
+        default="/metrics",
+        description="Where its figures are, for metrics: watched after a rollback and after a bypass (RB-11, EB-15).",
+    )
     log_tail_lines: Positive = Field(
         default=100, description="Lines of each pod's log that are scanned (RB-10)."
     )

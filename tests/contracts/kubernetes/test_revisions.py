@@ -62,7 +62,7 @@ def test_the_newest_revision_s_digest_is_the_workload_s_own(system: System, kind
     assert revision.template == workload.template
     assert workload.template.config_maps == ("settings",)
     assert workload.template.secrets == ("key", "more")
-    assert workload.template.init_containers == ("migrate",)
+    assert [one.container for one in workload.template.images] == ["app", "migrate"]
 
 
 @pytest.mark.parametrize("kind", EVERY_KIND)

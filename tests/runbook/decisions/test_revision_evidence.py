@@ -173,8 +173,6 @@ def pod(name: str, *images: str, digests: tuple[str, ...]) -> Pod:
     named = tuple(ContainerImage(container=f"c{place}", image=one) for place, one in enumerate(images))
     return Pod(
         name=name,
-        created_at=NOW,
-        phase="Running",
         ready=bool(digests),
         restarts=0,
         images=named,

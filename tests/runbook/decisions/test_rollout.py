@@ -202,5 +202,5 @@ def test_only_a_stateful_set_waits_in_vain_for_a_broken_pod_of_the_template_that
     kind: WorkloadKind, of_set: dict[str, Any], of_pod: dict[str, Any], held_up: bool
 ) -> None:
     stands = workload(kind, **{"update_revision": "tts-good", **of_set})
-    facts = {"created_at": NOW, "phase": "Pending", "ready": False, "restarts": 0, **of_pod}
+    facts = {"ready": False, "restarts": 0, **of_pod}
     assert held_up_by(stands, (Pod(name="tts-0", **facts),)) == (("tts-0",) if held_up else ())
