@@ -25,7 +25,8 @@ from tests.runbook.effects.workload_samples import (
     sync_pause,
     workload_rollback,
 )
-from tests.runbook.engine.desk import REPOSITORY, SCENARIO, Desk, open_desk
+from tests.runbook.engine.conftest import REPOSITORY
+from tests.runbook.engine.desk import SCENARIO, Desk, open_desk
 
 MINUTES = 240.0
 
