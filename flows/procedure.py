@@ -21,7 +21,6 @@ from runbook import report
 from runbook.decisions.approval import GateDecision, Verdict, approvals_needed
 from runbook.effects.incident_issues import OpenIssue
 from runbook.engine.engine import Ended, Outcome, Verification
-from runbook.engine.entries import JournalEntry
 from runbook.engine.gate import GateContext
 from runbook.engine.leases import Lease
 from runbook.engine.plan import Plan, PlanView
@@ -29,7 +28,7 @@ from runbook.engine.plans import PlanRefused, StoredPlan
 from runbook.engine.states import ExecutionState, PlanState, RequesterKind
 from runbook.errors import Denied, NeedsPerson, Permanent, RunbookError
 from runbook.scrub import scrub
-from tasks.journal import apply_effect
+from tasks.journal import apply_entry
 
 MAX_PLANS = 5
 """So often a run plans anew because the world moved on under its plan; then it asks a person."""
@@ -127,7 +126,7 @@ def _go_on(
                 pass
     if outcome is None:
         may_go_on = run.here.may_go_on(plan)
-        outcome = engine.apply(plan, verify=partial(verify, plan), may_go_on=may_go_on, step=_as_task)
+        outcome = engine.apply(plan, verify=partial(verify, plan), may_go_on=may_go_on, step=apply_entry)
     return _finish(run, plan, outcome, conclude)
 
 
@@ -273,10 +272,6 @@ def _ask(run: Run, plan: StoredPlan, context: GateContext) -> GateDecision:
         run.log.info("%s's %s does not count: %s", scrub(comment.login), comment.place, comment.why)
     run.log.info("Plan %s: %s (%s)", plan.short_digest, decision.verdict, scrub(decision.reason))
     return decision
-
-
-def _as_task(entry: JournalEntry, lease: Lease) -> JournalEntry:
-    return apply_effect(entry.id, what=scrub(entry.effect.describe()), lease=lease)
 
 
 def _finish(

@@ -4,7 +4,21 @@ from runbook.engine.effects import Effect
 from runbook.engine.entries import JournalEntry
 from runbook.engine.leases import Lease
 from runbook.installation import installation
+from runbook.scrub import scrub
 from tasks.retrying import system_task
+
+
+def apply_entry(entry: JournalEntry, lease: Lease) -> JournalEntry:
+    """Bring one journaled effect to *confirmed* as a task; what stands beside its plan's purpose is tried once.
+
+    Args:
+        entry: The effect.
+        lease: The lease on its target.
+    """
+    apply = apply_effect
+    if entry.effect.may_be_refused():
+        apply = apply_effect.with_options(retries=0)  # type: ignore[attr-defined] # a task, typed as its function
+    return apply(entry.id, what=scrub(entry.effect.describe()), lease=lease)
 
 
 @system_task("apply effect", run_name="{what}")

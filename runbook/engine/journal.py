@@ -22,6 +22,9 @@ from runbook.world import World
 
 _LOG = logging.getLogger(__name__)
 
+BESIDE_SETTLE_SECONDS = 15.0
+"""So long doubt about an effect that stands beside its plan's purpose is probed: what the plan is for waits for it."""
+
 
 @dataclass(frozen=True)
 class JournalTimings:
@@ -81,7 +84,11 @@ class Journal:
             NeedsPerson: It may have taken effect and no probe can tell, or it was sent too often without an answer.
             Fenced: Another process goes on, or no gate has let the plan pass.
         """
-        return self._in_turn(self._apply, entry_id, lease)
+        if not self._entries.get(entry_id).effect.may_be_refused():
+            return self._in_turn(self._apply, entry_id, lease)
+        # The plan's purpose waits behind it: no limit is waited for, neither by a call nor here.
+        with waiting_at_most(self._timings.claimed_turn_seconds):
+            return self._apply(entry_id, lease)
 
     def undo(self, entry_id: int, *, lease: Lease | None) -> JournalEntry:
         """Take one effect back, or note why it stays.
@@ -175,6 +182,8 @@ class Journal:
         most = self._timings.max_sends
         if lease is None:
             most = max(most, entry.sends + 1)  # a record may repeat: each later call is worth one more
+        elif entry.effect.may_be_refused():
+            most = min(most, entry.sends + 1)  # once, and no more: the rest of the plan is waiting
         while entry.sends < most:
             self._boundary("claim.before")
             entry = self._entries.claim(entry, lease, EffectState.CLAIMED)
@@ -265,7 +274,10 @@ class Journal:
             Fenced: Another process took over meanwhile.
         """
         clock = self._world.clock
-        deadline = (entry.claimed_at or clock.now()) + timedelta(seconds=self._timings.settle_seconds)
+        seconds = self._timings.settle_seconds
+        if entry.state is EffectState.CLAIMED and entry.effect.may_be_refused():
+            seconds = min(seconds, BESIDE_SETTLE_SECONDS)
+        deadline = (entry.claimed_at or clock.now()) + timedelta(seconds=seconds)
         while True:
             seen = _look(probe)
             if seen.found is Found.DONE or clock.now() >= deadline:

@@ -7,6 +7,7 @@ import pytest
 from runbook.engine import audit
 from runbook.engine.engine import Ended, Outcome, Verification
 from runbook.engine.entries import JournalEntry
+from runbook.engine.journal import BESIDE_SETTLE_SECONDS
 from runbook.engine.leases import Fenced, Lease
 from runbook.engine.plans import StoredPlan
 from runbook.engine.schema import LeaseRow
@@ -127,6 +128,33 @@ def test_doubt_about_what_stands_beside_the_plan_is_a_person_s_to_settle_and_the
     assert outcome.ended is Ended.DONE
     assert states(room, plan.id) == [EffectState.NEEDS_PERSON, EffectState.CONFIRMED]
     assert room.lamps.sent == ["on porch", "on hall"]
+
+
+LIMITED = Transient("limited", retry_after_seconds=600)
+
+
+@pytest.mark.parametrize(("verb", "error"), [("look", LIMITED), ("on", LIMITED), ("on", DOUBT)])
+def test_what_stands_beside_the_plan_delays_it_by_seconds(room: Room, error: RunbookError, verb: str) -> None:
+    plan = room.store(LightLampBeside(name="porch"), HALL)
+    began = room.clock.now()
+    room.lamps.fail(verb, error)
+    assert room.apply(plan).ended is Ended.DONE
+    assert room.lamps.lit >= {"hall"}
+    assert (
+        room.clock.now() - began
+    ).total_seconds() <= BESIDE_SETTLE_SECONDS + TIMINGS.probe_interval_seconds
+    assert room.lamps.sent.count("on porch") <= 1
+
+
+def test_what_stands_beside_the_plan_is_sent_by_the_process_after_one_that_died_before_sending(
+    room: Room,
+) -> None:
+    plan = room.store(LightLampBeside(name="porch"), HALL)
+    room.boundaries["claim.after"] = Killed()
+    with pytest.raises(Killed):
+        room.apply(plan)
+    assert room.apply(plan).ended is Ended.DONE
+    assert states(room, plan.id) == [EffectState.CONFIRMED, EffectState.CONFIRMED]
 
 
 def test_who_lost_the_lease_goes_on_with_nothing_beside_the_plan_either(room: Room) -> None:
