@@ -329,7 +329,10 @@ class Engine:
         undone = [
             self.journal.undo(entry.id, lease=lease) for entry in reversed(self.entries.of_plan(plan.id))
         ]
-        stuck = any(entry.state is EffectState.NEEDS_PERSON for entry in undone)
+        # What stands beside the plan's purpose may stay with a person: the world is as it was all the same.
+        stuck = any(
+            entry.state is EffectState.NEEDS_PERSON and not entry.effect.may_be_refused() for entry in undone
+        )
         if stuck:
             return self._end(plan, Ended.NEEDS_PERSON, reason)
         return self._end(plan, Ended.UNDONE, reason, plan_state=state)

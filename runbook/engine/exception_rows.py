@@ -165,6 +165,18 @@ def subject_of(session: Session, effect_id: int, execution_id: str) -> str | Non
     return f"effect {effect_id}: {scrub(effect.describe())}"
 
 
+def ends_with_its_effect(session: Session, row: ExceptionRow) -> bool:
+    """Tell whether what an exception belongs to was taken back, or of an obligation, does not stand (any more)."""
+    effect = session.get(EffectRow, row.effect_id) if row.effect_id is not None else None
+    if effect is None:
+        return False
+    if row.kind != ExceptionKind.OBLIGATION:
+        return effect.state == EffectState.UNDONE
+    # A plan that a person has to end is not undone: what it moved stands, and so does what is owed for that.
+    undoing = session.get_one(ExecutionRow, row.execution_id).state == ExecutionState.SETTLING
+    return undoing and effect.state not in {EffectState.CONFIRMED, EffectState.UNDOING}
+
+
 def copy_of(session: Session, row: ExceptionRow) -> StandingException:
     """Copy a row out of its session, with what is asked of its execution."""
     execution = session.get_one(ExecutionRow, row.execution_id)

@@ -25,6 +25,7 @@ from runbook.engine.exception_rows import (
     StandingException,
     Telling,
     copy_of,
+    ends_with_its_effect,
     require,
     require_no_undo_under_way,
     require_restorable,
@@ -35,13 +36,12 @@ from runbook.engine.ledger import Ledger
 from runbook.engine.schema import (
     ApprovalRow,
     AuditRow,
-    EffectRow,
     ExceptionRow,
     ExecutionRow,
     IncidentRow,
     PlanRow,
 )
-from runbook.engine.states import EffectState, RequesterKind
+from runbook.engine.states import RequesterKind
 from runbook.scrub import scrub
 
 
@@ -65,6 +65,7 @@ class Exceptions:
         reason: str,
         deadline: datetime,
         incident_id: int | None,
+        effect_id: int | None = None,
     ) -> StandingException:
         """Note that something must not come back; again, it returns what was noted before.
 
@@ -77,6 +78,7 @@ class Exceptions:
             reason: Why.
             deadline: Until when.
             incident_id: The incident that is opened again where it is seen.
+            effect_id: What took it away; once that is undone, it may be there again.
         """
         return self._add(
             execution_id,
@@ -88,6 +90,7 @@ class Exceptions:
             reason=reason,
             deadline=deadline,
             incident_id=incident_id,
+            effect_id=effect_id,
         )
 
     def add_obligation(
@@ -101,8 +104,12 @@ class Exceptions:
         deadline: datetime,
         incident_id: int | None,
         service: str = "",
+        effect_id: int | None = None,
     ) -> StandingException:
-        """Note that something is still owed; the arguments are those of :meth:`add_bar`."""
+        """Note that something is still owed; the arguments are those of :meth:`add_bar`.
+
+        ``effect_id`` is what it is owed for: it ends with its execution's undo unless that effect still stands.
+        """
         return self._add(
             execution_id,
             ExceptionKind.OBLIGATION,
@@ -113,6 +120,7 @@ class Exceptions:
             reason=reason,
             deadline=deadline,
             incident_id=incident_id,
+            effect_id=effect_id,
         )
 
     def add_restore(
@@ -145,7 +153,11 @@ class Exceptions:
         Raises:
             UsageError: It is no effect of that execution, was not confirmed yet, or can never be undone.
         """
-        known = self._find(ExceptionRow.effect_id == effect_id, ExceptionRow.execution_id == execution_id)
+        known = self._find(
+            ExceptionRow.effect_id == effect_id,
+            ExceptionRow.execution_id == execution_id,
+            ExceptionRow.kind == ExceptionKind.RESTORE,
+        )
         if known:
             return known[0]
         with self._ledger.read() as session:
@@ -373,7 +385,7 @@ class Exceptions:
 
         Args:
             execution_id: The execution.
-            whole: All of them were; else only what was to be restored and is.
+            whole: All of them were; else only what belongs to an effect that is.
             reason: Why.
         """
         note = f"the effects of its execution were undone: {reason}"
@@ -383,8 +395,7 @@ class Exceptions:
                     ExceptionRow.execution_id == execution_id, ExceptionRow.state.in_(STANDING_STATES)
                 )
             ):
-                effect = session.get(EffectRow, row.effect_id) if row.effect_id is not None else None
-                if whole or (effect is not None and effect.state == EffectState.UNDONE):
+                if whole or ends_with_its_effect(session, row):
                     self._end(session, row, ExceptionState.ENDED, note)
 
     def told(self, exception_id: int, what: Telling) -> None:

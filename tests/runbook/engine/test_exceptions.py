@@ -9,15 +9,16 @@ from sqlalchemy import select
 from runbook.decisions.exceptions import ExceptionKind, ExceptionState
 from runbook.engine import audit
 from runbook.engine.engine import Ended
+from runbook.engine.entries import JournalEntry
 from runbook.engine.exception_rows import StandingException, Telling
 from runbook.engine.executions import Requester
-from runbook.engine.leases import Fenced
+from runbook.engine.leases import Fenced, Lease
 from runbook.engine.plans import StoredPlan
 from runbook.engine.schema import ApprovalRow, AuditRow
 from runbook.engine.states import EffectState, ExecutionState, IncidentState, RequesterKind
 from runbook.errors import Ambiguous, Conflict, Denied, Transient, UsageError
 from tests.runbook.engine.conftest import REPOSITORY, START, Room
-from tests.runbook.engine.lamps import BurnMatch, Lamps, LightLamp
+from tests.runbook.engine.lamps import BurnMatch, Lamps, LightLamp, LightLampBeside
 
 DEADLINE = START + timedelta(hours=4)
 BAD = "ghcr.io/acme/tts@sha256:0bad"
@@ -49,7 +50,14 @@ def add_restore(
     return added
 
 
-def bar(room: Room, *, execution_id: str = "e1", subject: str = BAD, incident_id: int | None = None) -> int:
+def bar(
+    room: Room,
+    *,
+    execution_id: str = "e1",
+    subject: str = BAD,
+    incident_id: int | None = None,
+    effect_id: int | None = None,
+) -> int:
     """Bar an image until the deadline."""
     return room.engine.exceptions.add_bar(
         execution_id,
@@ -60,6 +68,21 @@ def bar(room: Room, *, execution_id: str = "e1", subject: str = BAD, incident_id
         reason="it crashes",
         deadline=DEADLINE,
         incident_id=incident_id,
+        effect_id=effect_id,
+    ).id
+
+
+def owe(room: Room, effect_id: int) -> int:
+    """Owe something for an effect."""
+    return room.engine.exceptions.add_obligation(
+        "e1",
+        repository=REPOSITORY,
+        subject="merge it",
+        owner="",
+        reason="r",
+        deadline=DEADLINE,
+        incident_id=None,
+        effect_id=effect_id,
     ).id
 
 
@@ -409,6 +432,64 @@ def test_undo_that_got_stuck_leaves_what_still_stands(room: Room) -> None:
     hall, attic, barred = room.engine.exceptions.of_execution("e1")
     assert hall.state is ExceptionState.ENDED
     assert (attic.state, barred.state) == (ExceptionState.OPEN, ExceptionState.OPEN)
+
+
+def test_doubt_beside_an_undone_plan_leaves_nothing_barred_or_owed(room: Room) -> None:
+    plan = room.store(LightLampBeside(name="porch"), LightLamp(name="hall"))
+    room.lamps.fail("on", Ambiguous("the line went dead"))
+
+    def verify(lease: object) -> object:
+        room.lamps.blind = False
+        porch, hall = room.entries(plan)
+        bar(room, effect_id=hall.id)
+        owe(room, porch.id)
+        raise Denied("still dark")
+
+    room.lamps.blind = True
+    outcome = room.engine.apply(plan, verify=verify)  # type: ignore[arg-type] # it never returns
+    assert outcome.ended is Ended.UNDONE
+    assert [one.state for one in outcome.entries] == [EffectState.NEEDS_PERSON, EffectState.UNDONE]
+    assert [one.effect.describe() for one in outcome.not_undone] == ["light porch"]
+    assert room.engine.exceptions.open() == ()
+
+
+def test_stuck_undo_keeps_only_the_bars_of_what_still_stands(room: Room) -> None:
+    plan = room.store(LightLampBeside(name="porch"), LightLamp(name="hall"), LightLamp(name="attic"))
+    room.lamps.fail("on", Denied("no"))  # porch
+
+    def verify(lease: object) -> object:
+        porch, hall, attic = room.entries(plan)
+        owe(room, porch.id)
+        bar(room, subject="left by hall", effect_id=hall.id)
+        bar(room, subject="left by attic", effect_id=attic.id)
+        room.lamps.fail("off", Denied("no"))  # attic, the last, is undone first
+        raise Denied("still dark")
+
+    outcome = room.engine.apply(plan, verify=verify)  # type: ignore[arg-type] # it never returns
+    assert outcome.ended is Ended.NEEDS_PERSON
+    assert [one.subject for one in room.engine.exceptions.open()] == ["left by attic"]
+
+
+def test_plan_that_a_person_has_to_end_keeps_what_its_steps_noted(room: Room) -> None:
+    plan = room.store(LightLampBeside(name="porch"), LightLamp(name="hall"), LightLamp(name="attic"))
+    room.lamps.fail("on", Denied("no"))  # porch
+
+    def step(entry: JournalEntry, lease: Lease) -> JournalEntry:
+        if entry.effect == LightLamp(name="attic"):
+            owe(room, room.entries(plan)[0].id)
+            room.lamps.blind = True
+            room.lamps.fail("on", Ambiguous("the line went dead"))
+        applied = room.engine.journal.apply(entry.id, lease=lease)
+        add_restore(room, plan, 1)
+        bar(room, effect_id=applied.id)
+        return applied
+
+    outcome = room.engine.apply(plan, verify=lambda lease: 1 / 0, step=step)  # type: ignore[arg-type, return-value]
+    assert outcome.ended is Ended.NEEDS_PERSON
+    assert {one.kind for one in room.engine.exceptions.open()} == set(ExceptionKind)
+    room.engine.executions.end("e1", ExecutionState.NEEDS_PERSON, reason=outcome.reason)
+    due = room.engine.exceptions.due(DEADLINE)
+    assert ExceptionKind.RESTORE in {one.kind for one in due}
 
 
 def test_settled_execution_takes_its_exceptions_along(room: Room) -> None:
