@@ -21,6 +21,7 @@ from runbook import report
 from runbook.decisions.approval import GateDecision, Verdict, approvals_needed
 from runbook.effects.incident_issues import OpenIssue
 from runbook.engine.engine import Ended, Outcome, Verification
+from runbook.engine.entries import JournalEntry
 from runbook.engine.gate import GateContext
 from runbook.engine.leases import Lease
 from runbook.engine.plan import Plan, PlanView
@@ -63,6 +64,7 @@ def follow(
     propose: Callable[[], Proposal | Nothing],
     verify: Callable[[StoredPlan, Lease], Verification],
     conclude: Callable[[StoredPlan, Outcome], None],
+    confirmed: Callable[[StoredPlan, JournalEntry], None] = lambda plan, entry: None,
 ) -> State[None]:
     """Take a procedure through the rest of its way.
 
@@ -71,6 +73,7 @@ def follow(
         propose: Reads the world and proposes; called again when the world moved on.
         verify: The procedure's own check of the outside world, under the lease.
         conclude: Writes the record of an applied plan; re-entrant.
+        confirmed: Called with each effect as soon as it is confirmed, before the next is sent; re-entrant.
 
     Returns:
         The flow's final state.
@@ -91,7 +94,7 @@ def follow(
             except (Permanent, Denied) as refusal:
                 return refused(run, refusal)
         plan, context = _show(run, plan)
-        ended = _go_on(run, plan, context, verify, conclude)
+        ended = _go_on(run, plan, context, verify, conclude, confirmed)
         if ended is not None:
             return ended
     return refused(run, NeedsPerson(f"The world moved on under {MAX_PLANS} plans in a row."))
@@ -103,6 +106,7 @@ def _go_on(
     context: GateContext | None,
     verify: Callable[[StoredPlan, Lease], Verification],
     conclude: Callable[[StoredPlan, Outcome], None],
+    confirmed: Callable[[StoredPlan, JournalEntry], None],
 ) -> State[None] | None:
     """Take a plan that was shown to its end, or suspend; None where it is void and another is to be made."""
     engine = run.here.engine
@@ -126,8 +130,20 @@ def _go_on(
                 pass
     if outcome is None:
         may_go_on = run.here.may_go_on(plan)
-        outcome = engine.apply(plan, verify=partial(verify, plan), may_go_on=may_go_on, step=apply_entry)
+        step = partial(_step, plan, confirmed)
+        outcome = engine.apply(plan, verify=partial(verify, plan), may_go_on=may_go_on, step=step)
     return _finish(run, plan, outcome, conclude)
+
+
+def _step(
+    plan: StoredPlan,
+    confirmed: Callable[[StoredPlan, JournalEntry], None],
+    entry: JournalEntry,
+    lease: Lease,
+) -> JournalEntry:
+    applied = apply_entry(entry, lease)
+    confirmed(plan, applied)
+    return applied
 
 
 def ended_state(state: ExecutionState, reason: str) -> State[None]:

@@ -11,36 +11,40 @@ from runbook import report
 from runbook.decisions.image_reference import same_repository
 from runbook.effects.gitops import PauseGitOpsSync
 from runbook.effects.pull_requests import OpenPullRequest
+from runbook.effects.releases import RollBackRelease
+from runbook.effects.workloads import RollBackWorkload
 from runbook.engine.engine import Ended, Outcome
 from runbook.engine.entries import JournalEntry
 from runbook.engine.plans import StoredPlan
 from runbook.engine.states import EffectState
-from runbook.policy.estate import Service
 
 
-def note_what_is_left(run: Run, services: Sequence[Service], plan: StoredPlan) -> None:
-    """Write down what an applied plan leaves abnormal; once, and before it is watched.
+def note_what_it_leaves(run: Run, plan: StoredPlan, entry: JournalEntry) -> None:
+    """Write down what an effect leaves abnormal, as soon as it was applied; once, however often it is called.
 
-    A process that dies from here on leaves nothing that nobody knows of; what is undone takes its exceptions along.
+    A process that dies from here on, or a plan that a person has to end, leaves nothing that nobody knows of; what
+    is undone takes its exceptions along.
 
     Args:
         run: The procedure.
-        services: The set.
-        plan: The plan, with every effect applied.
+        plan: The plan.
+        entry: The effect, as it stands now.
     """
     incident = incident_of(run)
     incident_id = incident.id if incident is not None else None
-    hold_on(run, [held.exception_id for held in Before.of(plan).held])
-    for image, subject in Before.of(plan).left.items():
-        _bar(run, services, image, subject, incident_id)
-    for entry in run.here.engine.entries.of_plan(plan.id):
-        match entry.effect:
-            case PauseGitOpsSync():
-                _resume_later(run, entry, incident_id)
-            case OpenPullRequest():
-                _owe_merge(run, entry, incident_id)
-            case _:
-                continue
+    before = Before.of(plan)
+    match entry.effect:
+        case PauseGitOpsSync():
+            _resume_later(run, entry, incident_id)
+        case OpenPullRequest():
+            _owe_merge(run, entry, incident_id)
+        case RollBackWorkload(from_images=images) | RollBackRelease(from_images=images):
+            hold_on(run, [held.exception_id for held in before.held])
+            for image in images:
+                if image in before.left:
+                    _bar(run, list(before.samples), entry, image, before.left[image], incident_id)
+        case _:
+            pass
 
 
 def conclude_rollback(run: Run, plan: StoredPlan, outcome: Outcome) -> None:
@@ -59,18 +63,23 @@ def conclude_rollback(run: Run, plan: StoredPlan, outcome: Outcome) -> None:
     close_incident(run.here, run.execution.id, incident, outcome.reason)
 
 
-def _bar(run: Run, services: Sequence[Service], image: str, subject: str, incident_id: int | None) -> None:
+def _bar(
+    run: Run, names: Sequence[str], entry: JournalEntry, image: str, subject: str, incident_id: int | None
+) -> None:
     here = run.here
-    service = next((one for one in services if same_repository(image, one.image)), services[0])
+    # The policy may have changed since it was planned: a bar whose service has gone is its repository's.
+    known = [one for one in here.policy.services if one.name in names and same_repository(image, one.image)]
+    service = min(known, key=lambda one: one.repository != run.repository.name, default=None)
     here.engine.exceptions.add_bar(
         run.execution.id,
-        repository=service.repository,
+        repository=service.repository if service is not None else run.repository.name,
         subject=subject,
-        service=service.name,
+        service=service.name if service is not None else names[0],
         owner=_owner(run),
         reason="it was rolled back",
         deadline=here.clock.now() + timedelta(days=here.policy.image_rollback.bar_days),
         incident_id=incident_id,
+        effect_id=entry.id,
     )
 
 
@@ -100,6 +109,7 @@ def _owe_merge(run: Run, entry: JournalEntry, incident_id: int | None) -> None:
         reason="until then the next deploy brings the version back that was rolled back",
         deadline=here.clock.now() + timedelta(minutes=here.policy.image_rollback.revert_within_minutes),
         incident_id=incident_id,
+        effect_id=entry.id,
     )
 
 

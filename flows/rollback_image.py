@@ -6,7 +6,7 @@ from datetime import datetime
 from prefect import State, flow
 
 from flows.procedure import Nothing, Proposal, follow
-from flows.rollback_aftermath import conclude_rollback, note_what_is_left
+from flows.rollback_aftermath import conclude_rollback, note_what_it_leaves
 from flows.rollback_proposal import PROCEDURE, Before, propose_rollback
 from flows.run import Run, begin
 from runbook.decisions.rollback_set import Member, SetRefused, expand, outside_the_set
@@ -42,6 +42,8 @@ def rollback_image(request: RollbackImageRequest) -> State[None]:
         propose=lambda: _propose(run, request, members),
         verify=lambda plan, lease: _verify(run, plan, lease),
         conclude=lambda plan, outcome: conclude_rollback(run, plan, outcome),
+        # At once: a plan that a person has to end is never verified, and still leaves what it did.
+        confirmed=lambda plan, entry: note_what_it_leaves(run, plan, entry),
     )
 
 
@@ -85,8 +87,10 @@ def _propose(run: Run, request: RollbackImageRequest, members: Sequence[Member])
 def _verify(run: Run, plan: StoredPlan, lease: Lease) -> Verification:
     before = Before.of(plan).samples
     services = _planned(run, before)
-    note_what_is_left(run, services, plan)
-    since = _since(services, run.here.engine.entries.of_plan(plan.id), now=run.here.clock.now())
+    entries = run.here.engine.entries.of_plan(plan.id)
+    for entry in entries:  # once more, for what was refused and is owed all the same
+        note_what_it_leaves(run, plan, entry)
+    since = _since(services, entries, now=run.here.clock.now())
     names = ", ".join(service.name for service in services)
     return watch_rollback(services, since=since, before=before, lease=lease, what=names)
 
