@@ -6,8 +6,11 @@ The processes are forked from a server that has the product loaded, so that a ki
 import multiprocessing
 import os
 import signal
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
 
@@ -17,7 +20,12 @@ from runbook.clients.github_client import GitHubClient
 from runbook.clients.helm_client import HelmClient
 from runbook.clients.kubernetes_client import KubernetesClient
 from runbook.clock import SystemClock
+from runbook.effects.gitops import PauseGitOpsSync
+from runbook.effects.releases import RollBackRelease
+from runbook.effects.workloads import RollBackWorkload
 from runbook.engine.engine import Engine, Verification
+from runbook.engine.entries import JournalEntry
+from runbook.engine.leases import Lease
 from runbook.engine.ledger import Ledger
 from runbook.policy import Timings
 from runbook.world import World
@@ -44,6 +52,8 @@ class Job:
         restore: The exception to restore; 0 for none.
         verified: What the verification says.
         kill_at: Where the process is killed; empty for nowhere.
+        kill_on: On which visit there.
+        notes: Each step notes what it leaves, as the rollback's do.
         kubeconfig: The cluster's stand-in.
         helm: The program in front of it.
     """
@@ -57,6 +67,8 @@ class Job:
     restore: int = 0
     verified: bool = True
     kill_at: str = ""
+    kill_on: int = 1
+    notes: bool = False
     kubeconfig: Path | None = None
     helm: str = "helm"
 
@@ -79,8 +91,11 @@ def work(job: Job) -> None:
     """Apply the plan, or make the record write, and die where told to."""
     from runbook.engine.effects import load_effect
 
+    visits: Counter[str] = Counter()
+
     def boundary(name: str) -> None:
-        if name == job.kill_at:
+        visits[name] += 1
+        if name == job.kill_at and visits[name] == job.kill_on:
             os.kill(os.getpid(), signal.SIGKILL)
 
     engine = engine_for(job, boundary)
@@ -92,7 +107,38 @@ def work(job: Job) -> None:
     if job.plan_id:
         plan = engine.plans.get(job.plan_id)
         verdict = Verification(passed=job.verified, reason="as the test wants it")
-        engine.apply(plan, verify=lambda lease: verdict)
+        step = partial(noting_step, engine) if job.notes else None
+        engine.apply(plan, verify=lambda lease: verdict, step=step)
+
+
+def noting_step(engine: Engine, entry: JournalEntry, lease: Lease) -> JournalEntry:
+    """Apply an effect, then note what it leaves: a pause is to end, and what was left is not to come back."""
+    applied = engine.journal.apply(entry.id, lease=lease)
+    deadline = engine.world.clock.now() + timedelta(hours=4)
+    exceptions, execution_id = engine.exceptions, lease.execution_id
+    if isinstance(entry.effect, PauseGitOpsSync):
+        exceptions.add_restore(
+            execution_id,
+            effect_id=entry.id,
+            repository="acme/voice-agent",
+            owner="alice",
+            reason="r",
+            deadline=deadline,
+            incident_id=None,
+        )
+    elif isinstance(entry.effect, RollBackWorkload | RollBackRelease):
+        exceptions.add_bar(
+            execution_id,
+            effect_id=entry.id,
+            subject=entry.effect.from_images[0],
+            service="",
+            repository="acme/voice-agent",
+            owner="alice",
+            reason="r",
+            deadline=deadline,
+            incident_id=None,
+        )
+    return applied
 
 
 def forkserver() -> ForkServerContext:
