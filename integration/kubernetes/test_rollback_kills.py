@@ -38,7 +38,10 @@ def test_a_rollback_killed_in_its_second_write_goes_on_and_undoes_nothing(stage:
     assert story.end(run_id) == "Verified"
     for service in story.parts:
         assert story.history(service) == {2: story.image(service, BAD), 3: story.image(service, GOOD)}
-    assert sorted(story.patches()) == ["agent", "tts"]
+    # The history above says that each was changed once. A held write may take effect though its sender is gone, and
+    # then stands in the audit without an answer of 200.
+    assert story.patches().count("tts") == 1
+    assert story.patches().count("agent") <= 1
 
 
 @pytest.mark.parametrize("at", ["before", "after"])
