@@ -50,6 +50,13 @@ class Way:
     beside: tuple[Table, ...]
     along: tuple[WorkloadRef, ...] = ()
 
+    @property
+    def to(self) -> Revision:
+        """The revision that it goes back to; only of a set that moves."""
+        if isinstance(self.target, TargetRefused):
+            raise AssertionError(f"{self.move} goes nowhere, so its set does not move")
+        return self.target.revision
+
     def tables(self) -> tuple[Table, ...]:
         """Show what it was chosen from."""
         chosen = self.target.revision if isinstance(self.target, GoodChoice) else None
@@ -81,7 +88,7 @@ def way_of(
     """
     asked = asked_for(move, to)
     if not isinstance(asked, str):
-        raise _refusal(asked.reason, asked.next_step)
+        raise conflict(asked.reason, asked.next_step)
     beside: list[Table] = []
     along: tuple[WorkloadRef, ...] = ()
     if move.release:
@@ -186,13 +193,13 @@ class _Looking:
 def _of_workload(run: Run, standing: Standing) -> tuple[Revision, tuple[Candidate, ...]]:
     current = current_of(standing.workload, standing.revisions)
     if current is None:
-        raise _refusal(
+        raise conflict(
             f"the controller of {standing.workload.ref} has not noted its newest revision yet",
             "look again in a moment; if it stays so, the cluster's controller manager does not work",
         )
     if standing.workload.paused:
         ref = standing.workload.ref
-        raise _refusal(
+        raise conflict(
             f"the rollouts of {ref} are paused, so nothing put into it would come to run",
             f"kubectl rollout resume {ref.command_name} -n {ref.namespace}, then ask again",
         )
@@ -220,7 +227,7 @@ def _others_of(release: ReleaseReading, services: Sequence[Service]) -> tuple[Wo
 def _of_release(run: Run, release: ReleaseReading) -> tuple[Revision, tuple[Candidate, ...]]:
     standing = standing_of(release.history)
     if isinstance(standing, ReleaseLeft):
-        raise _refusal(f"Helm release {release.release}: {standing.reason}", standing.next_step)
+        raise conflict(f"Helm release {release.release}: {standing.reason}", standing.next_step)
     current = as_revision(standing.current, release.manifests[standing.current.revision])
     candidates = release_candidates(
         release.history,
@@ -236,7 +243,6 @@ def _least(signs: Iterable[Sign]) -> Sign:
     return min(signs, key=lambda sign: order[sign.holds])
 
 
-def _refusal(reason: str, next_step: str) -> Conflict:
-    return Conflict(
-        f"{reason[:1].upper()}{reason[1:]}.", unchanged="Nothing was changed.", next_step=next_step
-    )
+def conflict(reason: str, next_step: str) -> Conflict:
+    """Return the refusal of a rollback of which nothing was done yet."""
+    return Conflict(report.sentence(reason), unchanged="Nothing was changed.", next_step=next_step)

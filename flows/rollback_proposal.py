@@ -5,14 +5,14 @@ from fnmatch import fnmatch
 
 from flows.procedure import Proposal
 from flows.rollback_incident import open_rollback_incident
-from flows.rollback_moves import Way, way_of
+from flows.rollback_moves import Way, conflict, way_of
 from flows.rollback_source import revert_effects
 from flows.rollback_sync import HeldSync, syncs_to_pause
 from flows.run import Run
 from runbook import report
 from runbook.decisions.image_reference import same_repository
 from runbook.decisions.revision_evidence import Evidence, bar_subject, digests_of
-from runbook.decisions.rollback_set import ChosenMove, Member, SetRefused, moves_of, together
+from runbook.decisions.rollback_set import Member, SetRefused, moves_of, together
 from runbook.decisions.rollout import RolloutState, judge_rollout
 from runbook.decisions.soak import Sample
 from runbook.effects.gitops import PauseGitOpsSync
@@ -21,7 +21,6 @@ from runbook.effects.workloads import RollBackWorkload
 from runbook.engine.effects import Effect
 from runbook.engine.plan import Plan, PlanView
 from runbook.engine.plans import StoredPlan
-from runbook.errors import Conflict
 from runbook.models import Frozen
 from runbook.policy.estate import Service
 from runbook.report.rollbacks import WayBack
@@ -81,21 +80,17 @@ def propose_rollback(
         way_of(run, move, [by_name[name] for name in move.services], standings, request.to)
         for move in moves_of(members)
     ]
-    chosen = together([way.move for way in ways], {way.move: way.target for way in ways})
-    if isinstance(chosen, SetRefused):
-        raise Conflict(
-            f"{chosen.reason[:1].upper()}{chosen.reason[1:]}.",
-            unchanged="Nothing was changed.",
-            next_step=chosen.next_step,
-        )
-    between = _between(services, ways, chosen)
-    backs = _ways_back(services, standings, ways, chosen, between)
+    moving = together([way.move for way in ways], {way.move: way.target for way in ways})
+    if isinstance(moving, SetRefused):
+        raise conflict(moving.reason, moving.next_step)
+    between = _between(services, ways)
+    backs = _ways_back(services, standings, ways, between)
     syncs = syncs_to_pause(run, [standings[service.name] for service in services])
-    moved = [_effect(one, way, standings) for one, way in zip(chosen, ways, strict=True)]
+    moved = [_effect(way, standings) for way in ways]
     reverts = revert_effects(run, services, between, place=place)
     before = Before(
         samples=sample_services(services, what=names),
-        left=_left(services, standings, ways, chosen),
+        left=_left(services, standings, ways),
         held=syncs.held,
     )
     # Undone last first: what runs goes back before anything is asked of GitHub, which may be away.
@@ -116,23 +111,22 @@ def origin(way: Way, service: str, revision: Revision) -> Evidence:
     return way.evidence[service].get(revision.name, Evidence())
 
 
-def _effect(chosen: ChosenMove, way: Way, standings: Mapping[str, Standing]) -> Effect:
-    before, after = way.current, chosen.choice.revision
-    if not chosen.move.release:
-        return RollBackWorkload.of(standings[chosen.move.services[0]].workload, before=before, after=after)
-    return RollBackRelease.of(chosen.move.release, chosen.move.namespace, before=before, after=after)
+def _effect(way: Way, standings: Mapping[str, Standing]) -> Effect:
+    move = way.move
+    if not move.release:
+        workload = standings[move.services[0]].workload
+        return RollBackWorkload.of(workload, before=way.current, after=way.to)
+    return RollBackRelease.of(move.release, move.namespace, before=way.current, after=way.to)
 
 
-def _between(
-    services: Sequence[Service], ways: Sequence[Way], chosen: Sequence[ChosenMove]
-) -> dict[str, Comparison | None]:
+def _between(services: Sequence[Service], ways: Sequence[Way]) -> dict[str, Comparison | None]:
     """Return by service what lies between its two commits; what several share is read once."""
     read: dict[tuple[str, str, str], Comparison | None] = {}
     between: dict[str, Comparison | None] = {}
     for service in services:
-        one, way = _move_of(service, ways, chosen)
+        way = _way_of(service, ways)
         bad = origin(way, service.name, way.current).commit
-        good = origin(way, service.name, one.choice.revision).commit
+        good = origin(way, service.name, way.to).commit
         key = (service.repository, good, bad)
         if good and bad and key not in read:
             read[key] = read_between(service.repository, good=good, bad=bad)
@@ -140,31 +134,28 @@ def _between(
     return between
 
 
-def _move_of(service: Service, ways: Sequence[Way], chosen: Sequence[ChosenMove]) -> tuple[ChosenMove, Way]:
-    return next(
-        (one, way) for one, way in zip(chosen, ways, strict=True) if service.name in one.move.services
-    )
+def _way_of(service: Service, ways: Sequence[Way]) -> Way:
+    return next(way for way in ways if service.name in way.move.services)
 
 
 def _ways_back(
     services: Sequence[Service],
     standings: Mapping[str, Standing],
     ways: Sequence[Way],
-    chosen: Sequence[ChosenMove],
     between: Mapping[str, Comparison | None],
 ) -> list[WayBack]:
     backs = []
     for service in services:
-        one, way = _move_of(service, ways, chosen)
+        way = _way_of(service, ways)
         standing = standings[service.name]
         backs.append(
             WayBack(
                 service=service.name,
                 before=way.current,
-                after=one.choice.revision,
-                why=one.choice.reason,
+                after=way.to,
+                why=way.target.reason,
                 running=_running(way.current, standing),
-                after_digest=origin(way, service.name, one.choice.revision).digest,
+                after_digest=origin(way, service.name, way.to).digest,
                 migrations=_migrations(service, between[service.name]),
                 autoscaler=standing.autoscaler,
             )
@@ -179,15 +170,12 @@ def _running(current: Revision, standing: Standing) -> tuple[str, ...]:
 
 
 def _left(
-    services: Sequence[Service],
-    standings: Mapping[str, Standing],
-    ways: Sequence[Way],
-    chosen: Sequence[ChosenMove],
+    services: Sequence[Service], standings: Mapping[str, Standing], ways: Sequence[Way]
 ) -> dict[str, str]:
     """Name the images that are left as bars do: by the digest that runs, else the registry's, else by their tags."""
     left: dict[str, str] = {}
-    for way, one in zip(ways, chosen, strict=True):
-        back = {image.image for image in one.choice.revision.template.images}
+    for way in ways:
+        back = {image.image for image in way.to.template.images}
         for image in (image.image for image in way.current.template.images if image.image not in back):
             digests: set[str] = set()
             for service in services:

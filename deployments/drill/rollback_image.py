@@ -14,6 +14,7 @@ from deployments.drill.rehearsal import (
     repository_in,
     require_no_freeze,
 )
+from runbook import report
 from runbook.canonical import digest
 from runbook.decisions.exceptions import ExceptionKind
 from runbook.decisions.image_reference import parse_image
@@ -122,7 +123,7 @@ def _set_of(policy: Policy, service: str | None) -> tuple[Service, ...]:
     members = expand((asked,), ours)
     if isinstance(members, SetRefused):
         raise UsageError(
-            f"{members.reason[:1].upper()}{members.reason[1:]}.",
+            report.sentence(members.reason),
             unchanged="Nothing was started.",
             next_step=members.next_step,
         )

@@ -15,7 +15,7 @@ from runbook.report.outcomes import closing_markdown, decision_markdown, outcome
 from runbook.report.plans import how_to_decide, plan_markdown, plan_rest_markdown, why_automatic
 from runbook.report.rollback_incidents import rollback_incident_markdown, rollback_incident_title
 from runbook.report.rollbacks import candidates_table, rollback_tables
-from runbook.report.text import MAX_ROWS, MOST_CHARACTERS, markdown_table, sentences, words
+from runbook.report.text import MAX_ROWS, MOST_CHARACTERS, markdown_table, sentence, sentences, words
 from runbook.report.versions import history_table, versions_table
 
 __all__ = [
@@ -37,6 +37,7 @@ __all__ = [
     "rollback_incident_markdown",
     "rollback_incident_title",
     "rollback_tables",
+    "sentence",
     "sentences",
     "untriaged_markdown",
     "versions_table",

@@ -52,6 +52,11 @@ def sentences(*texts: str) -> str:
     return " ".join(text if text.endswith((".", "!", "?")) else f"{text}." for text in texts if text)
 
 
+def sentence(reason: str) -> str:
+    """Write a reason, which continues other words, as a sentence of its own."""
+    return f"{reason[:1].upper()}{reason[1:]}."
+
+
 def words(text: str, size: Size = USUAL) -> str:
     """Make text from anywhere harmless and secret-free as plain words on one line, cut to the size."""
     plain = _one_line(text)
