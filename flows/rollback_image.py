@@ -9,6 +9,7 @@ from flows.procedure import Nothing, Proposal, follow
 from flows.rollback_aftermath import conclude_rollback, note_what_it_leaves
 from flows.rollback_proposal import PROCEDURE, Before, propose_rollback
 from flows.run import Run, begin
+from runbook import report
 from runbook.decisions.rollback_set import Member, SetRefused, expand, outside_the_set
 from runbook.effects.releases import RollBackRelease
 from runbook.effects.workloads import RollBackWorkload
@@ -17,6 +18,7 @@ from runbook.engine.engine import Verification
 from runbook.engine.entries import JournalEntry
 from runbook.engine.leases import Lease
 from runbook.engine.plans import StoredPlan
+from runbook.engine.states import SETTLED
 from runbook.errors import NeedsPerson, UsageError
 from runbook.installation import installation
 from runbook.policy.estate import Service
@@ -64,7 +66,7 @@ def _members(request: RollbackImageRequest) -> tuple[Member, ...]:
     refusal = members if isinstance(members, SetRefused) else outside_the_set(request.to, members)
     if refusal is not None:
         raise UsageError(
-            f"{refusal.reason[:1].upper()}{refusal.reason[1:]}.",
+            report.sentence(refusal.reason),
             unchanged="Nothing was changed.",
             next_step=refusal.next_step,
         )
@@ -88,8 +90,11 @@ def _verify(run: Run, plan: StoredPlan, lease: Lease) -> Verification:
     before = Before.of(plan).samples
     services = _planned(run, before)
     entries = run.here.engine.entries.of_plan(plan.id)
-    for entry in entries:  # once more, for what was refused and is owed all the same
-        note_what_it_leaves(run, plan, entry)
+    for entry in entries:
+        if (
+            entry.state not in SETTLED
+        ):  # refused, and owed all the same; the others were noted as they were confirmed
+            note_what_it_leaves(run, plan, entry)
     since = _since(services, entries, now=run.here.clock.now())
     names = ", ".join(service.name for service in services)
     return watch_rollback(services, since=since, before=before, lease=lease, what=names)

@@ -124,7 +124,7 @@ class _Watch:
         logs_at = clock.now()
         while True:
             logs = clock.now() >= logs_at
-            if self._look(samples, before, logs=logs):
+            if self._look(samples, logs=logs):
                 if logs:
                     logs_at = clock.now() + timedelta(seconds=self._rules.log_poll_seconds)
                 verdict = self._verdict(samples, before)
@@ -172,7 +172,7 @@ class _Watch:
                     next_step=f"delete it: kubectl delete pod {' '.join(held_up)} --namespace {service.namespace}",
                 )
 
-    def _look(self, samples: dict[str, list[Sample]], before: Mapping[str, Sample], *, logs: bool) -> bool:
+    def _look(self, samples: dict[str, list[Sample]], *, logs: bool) -> bool:
         """Add a sample of every service; none where the cluster did not answer."""
         workloads = self._read()
         if workloads is None:
