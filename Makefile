@@ -21,8 +21,7 @@ demo: setup
 	@$(BIN)/runbook demo
 
 test: setup
-	@# Three on two cores: the flows' stories wait most of their time, and xdist leaves them to the end.
-	@$(BIN)/python -m pytest -m "not integration" -n 3 --dist loadfile tests
+	@$(BIN)/python -m pytest -m "not integration" -n 2 --dist loadfile tests
 	@echo "Not run here: the integration suites (real components). Run them with: make integration"
 
 lint: setup
